@@ -73,7 +73,15 @@ static gzFile open_gz(const char *path) {
 static tp_status gz_error(gzFile gz, const char *path) {
     int code = 0;
     const char *what = gzerror(gz, &code);
+    if (code == Z_BUF_ERROR) what = "the gzip file is cut off";
     return tp_fail(TP_ERR_IO, "cannot read %s: %s", path, code == Z_ERRNO ? strerror(errno) : what);
+}
+
+/* gzread, but a gzip file that ends too early is an error (-1) like any other; zlib itself calls that an end. */
+static int read_gz(gzFile gz, void *buffer, unsigned size) {
+    int n = gzread(gz, buffer, size), code = Z_OK;
+    if (n == 0) gzerror(gz, &code);
+    return code == Z_OK || code == Z_STREAM_END ? n : -1;
 }
 
 tp_status tp_read_file(const char *path, size_t limit, char **out, size_t *size) {
@@ -85,7 +93,7 @@ tp_status tp_read_file(const char *path, size_t limit, char **out, size_t *size)
     char buffer[1 << 16];
     int n;
     tp_status status = TP_OK;
-    while ((n = gzread(gz, buffer, sizeof buffer)) > 0) {
+    while ((n = read_gz(gz, buffer, sizeof buffer)) > 0) {
         tp_str_append(&text, buffer, (size_t)n);
         if (limit > 0 && text.len > limit) {
             status = tp_fail(TP_ERR_FORMAT, "%s is larger than the %zu bytes allowed for such a file", path, limit);
@@ -245,7 +253,7 @@ bool tp_lines_next(tp_lines *lines, char **line, size_t *len) {
     bool any = false;
     for (;;) {
         if (lines->at == lines->filled) {
-            int n = gzread(lines->gz, lines->buffer, sizeof lines->buffer);
+            int n = read_gz(lines->gz, lines->buffer, sizeof lines->buffer);
             if (n < 0) lines->status = gz_error(lines->gz, lines->path);
             if (n <= 0) break;
             lines->at = 0;
