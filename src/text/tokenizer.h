@@ -28,15 +28,15 @@ void tp_ids_append(tp_ids *ids, int32_t id);
 void tp_ids_free(tp_ids *ids);
 
 enum { /* flags of tp_tokenizer_encode and _decode, or'ed */
-    TP_TOKENS_PLAIN = 0,
-    TP_TOKENS_ADD_SPECIAL = 1,   /* encode: put BOS (and EOS) where the tokenizer's own configuration wants them */
-    TP_TOKENS_PARSE_SPECIAL = 2, /* encode: special tokens written out in the text become their ids */
-    TP_TOKENS_SKIP_SPECIAL = 4,  /* decode: leave special tokens out */
-    TP_TOKENS_NO_PREFIX = 8,     /* SentencePiece kinds: this is a continuation, no dummy blank before the text */
+       TP_TOKENS_PLAIN = 0,
+       TP_TOKENS_ADD_SPECIAL = 1,   /* encode: put BOS (and EOS) where the tokenizer's own configuration wants them */
+       TP_TOKENS_PARSE_SPECIAL = 2, /* encode: special tokens written out in the text become their ids */
+       TP_TOKENS_SKIP_SPECIAL = 4,  /* decode: leave special tokens out */
+       TP_TOKENS_NO_PREFIX = 8,     /* SentencePiece kinds: this is a continuation, no dummy blank before the text */
 };
 
-/* `path` is a folder (tokenizer.json, else tokenizer.model, in it) or one such file, or a tiktoken rank file (which needs
- * its pre-tokenizer named by `pattern`: "llama3", "qwen2"; NULL otherwise). NULL on error. */
+/* `path` is a folder (tokenizer.json, else tokenizer.model, in it) or one such file, or a tiktoken rank file (which
+ * needs its pre-tokenizer named by `pattern`: "llama3", "qwen2"; NULL otherwise). NULL on error. */
 tp_tokenizer *tp_tokenizer_load(const char *path, const char *pattern);
 void tp_tokenizer_free(tp_tokenizer *tokenizer); /* takes NULL */
 
