@@ -5,15 +5,16 @@
 #include "lm/checkpoint.h"
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "lm/safetensors_types.h"
+#include "lm/small_json.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
+    MAX_INDEX = 32 << 20,        /* bytes; that of a 671 B model has 9 MB */
     MAX_SHARDS = 10000,          /* the format's names count with five digits */
     HASH_WHOLE_MODEL = 64 << 20, /* bytes: up to here all of a model is hashed */
     HASH_WHOLE_TENSOR = 1 << 20, /* bytes: in larger models, tensors up to here are */
@@ -105,7 +106,7 @@ static tp_status read_weight_map(tp_checkpoint *c, json_t *weight_map, const cha
 }
 
 static tp_status open_index(tp_checkpoint *c, const char *index_path) {
-    json_t *index = tp_json_load_file(index_path);
+    json_t *index = tp_small_json_load(index_path, MAX_INDEX);
     if (index == NULL) return tp_last_status();
     tp_json_reader r, weight_map;
     tp_json_begin(&r, index, index_path);
@@ -180,12 +181,21 @@ const tp_st_tensor *tp_checkpoint_get(const tp_checkpoint *c, size_t i) {
     return i < c->n_tensors ? c->tensors[i] : NULL;
 }
 
-static const tp_st_tensor *lookup(const tp_checkpoint *c, const char *name) {
+static const tp_st_tensor *lookup_stored(const tp_checkpoint *c, const char *name) {
     tp_st_tensor wanted = {.name = name};
     const tp_st_tensor *key = &wanted;
     const tp_st_tensor **found =
         c->n_tensors ? bsearch(&key, c->tensors, c->n_tensors, sizeof *c->tensors, by_name) : NULL;
     return found ? *found : NULL;
+}
+
+static const tp_st_tensor *lookup(const tp_checkpoint *c, const char *name) {
+    const tp_st_tensor *t = lookup_stored(c, name);
+    for (size_t i = 0; i < c->n_shards && t == NULL; i++) {
+        const char *kept = tp_safetensors_metadata(c->shards[i], name);
+        if (kept) t = lookup_stored(c, kept);
+    }
+    return t;
 }
 
 bool tp_checkpoint_has(const tp_checkpoint *c, const char *name) {

@@ -21,6 +21,8 @@ void tp_checkpoint_close(tp_checkpoint *c); /* takes NULL */
 size_t tp_checkpoint_count(const tp_checkpoint *c);
 const tp_st_tensor *tp_checkpoint_get(const tp_checkpoint *c, size_t i);
 
+/* Is there a tensor of that name? Of tensors that share their bytes (tied embeddings) PyTorch's writer stores one and
+ * notes the others in the metadata as "other name": "stored name"; both names are found here. */
 bool tp_checkpoint_has(const tp_checkpoint *c, const char *name);
 
 /* The tensor of that name. NULL with an error if there is none, or if its type is unknown to this program. */
