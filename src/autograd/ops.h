@@ -1,0 +1,94 @@
+/* The ops of the tape: a few dozen, each with its forward and its backward side by side in one file.
+ *
+ * Every function computes its result on the tape and returns it; nothing fails (shapes that do not fit are mistakes of
+ * the caller and stop at an assertion). Inputs are never changed. Weights may be frozen or trainable. */
+#ifndef TP_AUTOGRAD_OPS_H
+#define TP_AUTOGRAD_OPS_H
+
+#include "autograd/tape.h"
+
+/* ---- ops_linear.c ---- */
+
+/* y[n, out] = x[n, in] W[out, in]^T + b[out]; bias may be NULL. */
+tp_var *tp_linear(tp_tape *tape, tp_var *x, const tp_weight *w, const tp_weight *bias);
+
+/* ---- ops_elementwise.c ---- */
+
+tp_var *tp_add(tp_tape *tape, tp_var *a, tp_var *b);                 /* a + b, same shape */
+tp_var *tp_mul(tp_tape *tape, tp_var *a, tp_var *b);                 /* a * b, same shape */
+tp_var *tp_scale(tp_tape *tape, tp_var *x, float factor);            /* factor * x */
+tp_var *tp_add_row(tp_tape *tape, tp_var *x, const tp_weight *b);    /* x + b for every row; b [1, cols] */
+tp_var *tp_mul_row(tp_tape *tape, tp_var *x, const tp_weight *g);    /* x * g for every row; g [1, cols] */
+tp_var *tp_mul_scalar(tp_tape *tape, tp_var *x, const tp_weight *s); /* x * s; s [1, 1] */
+tp_var *tp_gelu(tp_tape *tape, tp_var *x);                           /* x Phi(x), exact */
+tp_var *tp_tanh(tp_tape *tape, tp_var *x);
+tp_var *tp_silu_mul(tp_tape *tape, tp_var *gate, tp_var *up); /* silu(gate) * up (Shazeer 2020, SwiGLU) */
+/* Zeroes each number with probability p and divides the others by 1 - p. The mask depends on (seed, step, call). */
+tp_var *tp_dropout(tp_tape *tape, tp_var *x, float p);
+
+/* ---- ops_norm.c ---- */
+
+/* x / sqrt(mean(x^2) + eps) * g per row (Zhang and Sennrich 2019); g may be NULL. */
+tp_var *tp_rms_norm(tp_tape *tape, tp_var *x, const tp_weight *g, float eps);
+/* (x - mean) / sqrt(var + eps) * g + b per row (Ba et al. 2016); g and b may be NULL. */
+tp_var *tp_layer_norm(tp_tape *tape, tp_var *x, const tp_weight *g, const tp_weight *b, float eps);
+
+/* ---- ops_rope.c ---- */
+
+/* Rotary position embedding (Su et al. 2021), half-split: in each of n_heads heads of width d, the pair (i, i + d/2)
+ * turns by positions[row] * inv_freq[i]. x [n, n_heads * d]; positions [n] and inv_freq [d/2] must outlive the step. */
+tp_var *tp_rope(tp_tape *tape, tp_var *x, int n_heads, const int32_t *positions, const float *inv_freq);
+
+/* ---- ops_attention.c ---- */
+
+typedef struct tp_attention_spec {
+    int n_heads;
+    int n_kv_heads; /* heads i with equal i / (n_heads / n_kv_heads) share keys and values */
+    int head_dim;
+    float scale; /* usually 1 / sqrt(head_dim) */
+    bool causal; /* query i of a sequence sees keys up to its own place; the last query stands at the last key */
+    int window;  /* with causal: only the last `window` keys, its own included; 0: all */
+} tp_attention_spec;
+
+/* Softmax attention within sequences. q [nq, n_heads * d]; k, v [nk, n_kv_heads * d]; sequence s owns the rows
+ * q_offsets[s] .. q_offsets[s + 1] - 1 of q and likewise of k and v. A query without any key gives zeros. Offsets
+ * ([n_sequences + 1]) must outlive the step. */
+tp_var *tp_attention(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64_t *q_offsets, const int64_t *k_offsets,
+                     int64_t n_sequences, const tp_attention_spec *spec);
+
+/* ---- ops_rows.c ---- */
+
+/* Rows of a table by id: out[i] = table[ids[i]]. ids are in range (checked by whoever made them). */
+tp_var *tp_embedding(tp_tape *tape, const tp_weight *table, const int32_t *ids, int64_t n);
+
+/* The rows of several vars of equal width in a new order: out[i] = sources[which[i].source] row which[i].row. A row may
+ * be taken many times or never. This is how layouts, batches and selections are built. */
+typedef struct tp_row_ref {
+    int32_t source;
+    int64_t row;
+} tp_row_ref;
+tp_var *tp_gather(tp_tape *tape, tp_var *const *sources, int n_sources, const tp_row_ref *which, int64_t n);
+
+/* The mean of each sequence's rows: [n_sequences, cols]. */
+tp_var *tp_mean_rows(tp_tape *tape, tp_var *x, const int64_t *offsets, int64_t n_sequences);
+
+/* The same numbers as another shape. */
+tp_var *tp_reshape(tp_tape *tape, tp_var *x, int64_t rows, int64_t cols);
+
+/* A trainable (or frozen) weight as a var [rows, cols]. */
+tp_var *tp_parameter(tp_tape *tape, const tp_weight *w);
+
+/* ---- ops_loss.c ---- */
+
+/* Weighted mean cross-entropy in nats, [1, 1]: sum_i w_i * -log softmax(logits[i])[targets[i]] / sum_i w_i. weights
+ * NULL: all ones. If nll is not NULL it gets each row's own -log probability ([n], in the arena). */
+tp_var *tp_cross_entropy(tp_tape *tape, tp_var *logits, const int32_t *targets, const float *weights,
+                         const float **nll);
+
+/* The mean over the n (n - 1) ordered pairs of different rows of their cosine; 0 for fewer than two rows. */
+tp_var *tp_mean_cosine(tp_tape *tape, tp_var *x);
+
+/* The weighted sum of scalars. */
+tp_var *tp_weighted_sum(tp_tape *tape, tp_var *const *terms, const float *weights, int n);
+
+#endif

@@ -1,0 +1,57 @@
+/* Rotary position embedding. The backward pass is the rotation by the opposite angle. */
+#include "autograd/ops.h"
+
+#include <assert.h>
+#include <math.h>
+
+enum { PARALLEL_FROM = 1 << 14 };
+
+typedef struct {
+    int n_heads;
+    int64_t half;         /* pairs per head */
+    float *cosine, *sine; /* [rows, half] */
+} rotation;
+
+/* out (+)= rotate(in); sign -1 turns back. */
+static void rotate(const rotation *r, int64_t rows, const float *in, float *out, float sign, bool accumulate) {
+    int64_t half = r->half, width = 2 * half;
+#pragma omp parallel for if (rows * r->n_heads * width > PARALLEL_FROM)
+    for (int64_t i = 0; i < rows; i++) {
+        const float *c = r->cosine + i * half, *s = r->sine + i * half;
+        for (int h = 0; h < r->n_heads; h++) {
+            const float *a = in + (i * r->n_heads + h) * width, *b = a + half;
+            float *oa = out + (i * r->n_heads + h) * width, *ob = oa + half;
+            for (int64_t j = 0; j < half; j++) {
+                float x = a[j] * c[j] - sign * b[j] * s[j], y = b[j] * c[j] + sign * a[j] * s[j];
+                oa[j] = accumulate ? oa[j] + x : x;
+                ob[j] = accumulate ? ob[j] + y : y;
+            }
+        }
+    }
+}
+
+static void rope_backward(tp_tape *tape, tp_node *node) {
+    rotate(node->extra, node->out->rows, node->out->grad, tp_var_grad(tape, node->in[0]), -1.0f, true);
+}
+
+tp_var *tp_rope(tp_tape *tape, tp_var *x, int n_heads, const int32_t *positions, const float *inv_freq) {
+    assert(x->cols % (2 * n_heads) == 0);
+    rotation *r = tp_arena_alloc(tape->arena, sizeof *r);
+    int64_t half = x->cols / n_heads / 2;
+    *r = (rotation){.n_heads = n_heads, .half = half};
+    r->cosine = tp_arena_alloc(tape->arena, (size_t)(x->rows * half) * sizeof(float));
+    r->sine = tp_arena_alloc(tape->arena, (size_t)(x->rows * half) * sizeof(float));
+#pragma omp parallel for if (x->rows * half > PARALLEL_FROM / 8)
+    for (int64_t i = 0; i < x->rows; i++)
+        for (int64_t j = 0; j < half; j++) {
+            /* the angle in f32, as the reference implementations have it */
+            float angle = (float)positions[i] * inv_freq[j];
+            r->cosine[i * half + j] = cosf(angle);
+            r->sine[i * half + j] = sinf(angle);
+        }
+    tp_var *y = tp_var_new(tape, x->rows, x->cols);
+    rotate(r, x->rows, x->data, y->data, 1.0f, false);
+    tp_node *node = tp_record(tape, rope_backward, y, (tp_var *[3]){x}, (const tp_weight *[2]){0});
+    if (node) node->extra = r;
+    return y;
+}

@@ -1,0 +1,124 @@
+/* Ops that move rows about: embedding lookup, gather, means over sequences, reshaping, parameters as values. */
+#include "autograd/ops.h"
+#include "tensor/kernels.h"
+
+#include <assert.h>
+#include <string.h>
+
+typedef struct {
+    const int32_t *ids;
+} lookup;
+
+static void embedding_backward(tp_tape *tape, tp_node *node) {
+    (void)tape;
+    const tp_weight *table = node->weight[0];
+    const int32_t *ids = ((lookup *)node->extra)->ids;
+    for (int64_t i = 0; i < node->out->rows; i++) /* in order: the same sum whatever the number of threads */
+        tp_cpu()->axpy(table->grad + ids[i] * table->cols, 1.0f, node->out->grad + i * table->cols, table->cols);
+}
+
+tp_var *tp_embedding(tp_tape *tape, const tp_weight *table, const int32_t *ids, int64_t n) {
+    tp_var *out = tp_var_new(tape, n, table->cols);
+    for (int64_t i = 0; i < n; i++) {
+        assert(ids[i] >= 0 && ids[i] < table->rows);
+        tp_weight_row(table, ids[i], out->data + i * table->cols);
+    }
+    tp_node *node = tp_record(tape, embedding_backward, out, (tp_var *[3]){0}, (const tp_weight *[2]){table});
+    if (node) {
+        int32_t *copy = tp_arena_alloc(tape->arena, (size_t)n * sizeof *copy);
+        memcpy(copy, ids, (size_t)n * sizeof *copy);
+        lookup *l = tp_arena_alloc(tape->arena, sizeof *l);
+        l->ids = copy;
+        node->extra = l;
+    }
+    return out;
+}
+
+typedef struct {
+    tp_var **sources;
+    tp_row_ref *which;
+} gather;
+
+static void gather_backward(tp_tape *tape, tp_node *node) {
+    const gather *g = node->extra;
+    int64_t cols = node->out->cols;
+    for (int64_t i = 0; i < node->out->rows; i++) {
+        tp_var *source = g->sources[g->which[i].source];
+        if (!source->wants_grad) continue;
+        tp_cpu()->axpy(tp_var_grad(tape, source) + g->which[i].row * cols, 1.0f, node->out->grad + i * cols, cols);
+    }
+}
+
+tp_var *tp_gather(tp_tape *tape, tp_var *const *sources, int n_sources, const tp_row_ref *which, int64_t n) {
+    assert(n_sources > 0);
+    int64_t cols = sources[0]->cols;
+    tp_var *out = tp_var_new(tape, n, cols);
+    for (int64_t i = 0; i < n; i++) {
+        const tp_var *source = sources[which[i].source];
+        assert(which[i].source < n_sources && source->cols == cols && which[i].row < source->rows);
+        memcpy(out->data + i * cols, source->data + which[i].row * cols, (size_t)cols * sizeof(float));
+    }
+    tp_var *wanting = NULL; /* tp_record looks at three inputs; here any number may want a gradient */
+    for (int s = 0; s < n_sources; s++)
+        if (sources[s]->wants_grad) wanting = sources[s];
+    tp_node *node = tp_record(tape, gather_backward, out, (tp_var *[3]){wanting}, (const tp_weight *[2]){0});
+    if (node) {
+        gather *g = tp_arena_alloc(tape->arena, sizeof *g);
+        g->sources = tp_arena_alloc(tape->arena, (size_t)n_sources * sizeof *g->sources);
+        g->which = tp_arena_alloc(tape->arena, (size_t)n * sizeof *g->which);
+        memcpy(g->sources, sources, (size_t)n_sources * sizeof *g->sources);
+        memcpy(g->which, which, (size_t)n * sizeof *g->which);
+        node->extra = g;
+    }
+    return out;
+}
+
+static void mean_rows_backward(tp_tape *tape, tp_node *node) {
+    const int64_t *offsets = node->extra;
+    tp_var *x = node->in[0];
+    float *dx = tp_var_grad(tape, x);
+    for (int64_t s = 0; s < node->out->rows; s++)
+        for (int64_t i = offsets[s]; i < offsets[s + 1]; i++)
+            tp_cpu()->axpy(dx + i * x->cols, 1.0f / (float)(offsets[s + 1] - offsets[s]), node->out->grad + s * x->cols,
+                           x->cols);
+}
+
+tp_var *tp_mean_rows(tp_tape *tape, tp_var *x, const int64_t *offsets, int64_t n_sequences) {
+    tp_var *out = tp_var_new(tape, n_sequences, x->cols);
+    memset(out->data, 0, (size_t)(n_sequences * x->cols) * sizeof(float));
+    for (int64_t s = 0; s < n_sequences; s++)
+        for (int64_t i = offsets[s]; i < offsets[s + 1]; i++)
+            tp_cpu()->axpy(out->data + s * x->cols, 1.0f / (float)(offsets[s + 1] - offsets[s]), x->data + i * x->cols,
+                           x->cols);
+    tp_node *node = tp_record(tape, mean_rows_backward, out, (tp_var *[3]){x}, (const tp_weight *[2]){0});
+    if (node) {
+        int64_t *copy = tp_arena_alloc(tape->arena, (size_t)(n_sequences + 1) * sizeof *copy);
+        memcpy(copy, offsets, (size_t)(n_sequences + 1) * sizeof *copy);
+        node->extra = copy;
+    }
+    return out;
+}
+
+static void reshape_backward(tp_tape *tape, tp_node *node) {
+    tp_cpu()->axpy(tp_var_grad(tape, node->in[0]), 1.0f, node->out->grad, node->out->rows * node->out->cols);
+}
+
+tp_var *tp_reshape(tp_tape *tape, tp_var *x, int64_t rows, int64_t cols) {
+    assert(rows * cols == x->rows * x->cols);
+    tp_var *out = tp_var_wrap(tape, x->data, rows, cols);
+    tp_record(tape, reshape_backward, out, (tp_var *[3]){x}, (const tp_weight *[2]){0});
+    return out;
+}
+
+static void parameter_backward(tp_tape *tape, tp_node *node) {
+    (void)tape;
+    const tp_weight *w = node->weight[0];
+    tp_cpu()->axpy(w->grad, 1.0f, node->out->grad, w->rows * w->cols);
+}
+
+tp_var *tp_parameter(tp_tape *tape, const tp_weight *w) {
+    tp_var *out = tp_var_new(tape, w->rows, w->cols);
+    memcpy(out->data, tp_weight_f32(w, false), (size_t)(w->rows * w->cols) * sizeof(float));
+    tp_record(tape, parameter_backward, out, (tp_var *[3]){0}, (const tp_weight *[2]){w});
+    return out;
+}

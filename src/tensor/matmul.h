@@ -1,0 +1,27 @@
+/* Matrix products with weights.
+ *
+ * All activations are f32, row-major. In TP_MATH_BF16 both operands are rounded to bf16 and summed in f32, on every
+ * processor: those without bf16 units get the same products from f32 units. Large products go to oneDNN; products of a
+ * few rows with a frozen weight read it once, in its storage type. */
+#ifndef TP_TENSOR_MATMUL_H
+#define TP_TENSOR_MATMUL_H
+
+#include "base/mem.h"
+#include "tensor/weight.h"
+
+typedef enum tp_math {
+    TP_MATH_F32,  /* f32 operands */
+    TP_MATH_BF16, /* operands rounded to bf16, f32 sums */
+} tp_math;
+
+/* y[m, rows] = x[m, cols] W^T. `scratch` is left as it was. */
+void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_t m, const tp_weight *w);
+
+/* dx[m, cols] += dy[m, rows] W. */
+void tp_matmul_input_grad(tp_math math, tp_arena *scratch, float *dx, const float *dy, int64_t m, const tp_weight *w);
+
+/* w->grad[rows, cols] += dy[m, rows]^T x[m, cols]. */
+void tp_matmul_weight_grad(tp_math math, tp_arena *scratch, const float *dy, const float *x, int64_t m,
+                           const tp_weight *w);
+
+#endif
