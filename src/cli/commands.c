@@ -1,0 +1,24 @@
+/* The list of commands, in the order of the manual. See command.h for how to add one. */
+#include "cli/command.h"
+
+#include <string.h>
+
+/* clang-format off: one command a line */
+#define COMMANDS(X)                                                                                                    \
+    X(help)                                                                                                            \
+    X(version)                                                                                                         \
+    X(completion)
+/* clang-format on */
+
+#define DECLARE(name) extern const tp_command tp_cmd_##name;
+#define ADDRESS(name) &tp_cmd_##name,
+
+COMMANDS(DECLARE)
+
+const tp_command *const tp_commands[] = {COMMANDS(ADDRESS) NULL};
+
+const tp_command *tp_command_find(const char *name) {
+    for (size_t i = 0; tp_commands[i]; i++)
+        if (strcmp(tp_commands[i]->name, name) == 0) return tp_commands[i];
+    return NULL;
+}

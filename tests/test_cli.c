@@ -1,0 +1,185 @@
+/* The real program, end to end: what goes to stdout and what to stderr, and the exit codes that scripts rely on. */
+#include "check.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/command.h"
+
+#include <sys/wait.h>
+
+typedef struct outcome {
+    int code;
+    char *out, *err;
+} outcome;
+
+static char *dir; /* for everything that is written */
+
+/* Runs the program through the shell, `before` in front of it (environment settings), and forgets the one before. */
+static outcome telepathy(const char *before, const char *arguments) {
+    static outcome last;
+    tp_free(last.out);
+    tp_free(last.err);
+    char command[4096];
+    snprintf(command, sizeof command, "%s '%s/telepathy' %s >'%s/out' 2>'%s/err' </dev/null", before, TP_BINARY_DIR,
+             arguments, dir, dir);
+    int status = system(command);
+    assert_true(WIFEXITED(status));
+    last.code = WEXITSTATUS(status);
+    size_t n;
+    char path[4200];
+    snprintf(path, sizeof path, "%s/out", dir);
+    check_ok(tp_read_file(path, 0, &last.out, &n));
+    snprintf(path, sizeof path, "%s/err", dir);
+    check_ok(tp_read_file(path, 0, &last.err, &n));
+    return last;
+}
+
+/* A failure: nothing on stdout, one line on stderr that holds `sentence`. */
+static void expect_failure(const char *before, const char *arguments, int code, const char *sentence) {
+    outcome o = telepathy(before, arguments);
+    if (o.code != code || o.out[0] || strstr(o.err, sentence) == NULL)
+        fail_msg("telepathy %s: code %d, `%s` on stdout, `%s` on stderr; expected were code %d and `%s`", arguments,
+                 o.code, o.out, o.err, code, sentence);
+    char *end = strchr(o.err, '\n');
+    assert_true(end != NULL && end[1] == '\0');
+}
+
+static void expect_success(const char *before, const char *arguments, const char *answer) {
+    outcome o = telepathy(before, arguments);
+    if (o.code != 0 || strstr(o.out, answer) == NULL)
+        fail_msg("telepathy %s: code %d, `%s` on stdout, `%s` on stderr; expected was `%s`", arguments, o.code, o.out,
+                 o.err, answer);
+}
+
+static void every_command_has_a_manual(void **state) {
+    (void)state;
+    for (size_t i = 0; tp_commands[i]; i++) {
+        char arguments[64], title[64];
+        snprintf(title, sizeof title, "telepathy %s - ", tp_commands[i]->name);
+        snprintf(arguments, sizeof arguments, "%s --help", tp_commands[i]->name);
+        expect_success("", arguments, title);
+        outcome o = telepathy("", arguments);
+        assert_string_equal(o.err, "");
+        assert_null(strchr(o.out, '\x1b')); /* no colours into a file */
+        assert_non_null(strstr(o.out, "\nUsage: telepathy "));
+        assert_non_null(strstr(o.out, "  -t, --threads N"));
+        for (const tp_option *p = tp_commands[i]->options; p->name; p++) {
+            if (strstr(o.out, p->name) == NULL) fail_msg("%s does not name %s", arguments, p->name);
+            char env[80];
+            tp_option_env(p, env, sizeof env);
+            if (!p->positional && strstr(o.out, env) == NULL) fail_msg("%s does not name %s", arguments, env);
+        }
+        for (char *line = o.out; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+            bool example = strncmp(line, "  ", 2) == 0 && line[2] != ' ' && line[2] != '-';
+            size_t n = strcspn(line, "\n");
+            if (n > 90 && !example) fail_msg("%s: too long a line: %.*s", arguments, (int)n, line);
+        }
+        char *manual = strdup(o.out);
+        snprintf(arguments, sizeof arguments, "help %s", tp_commands[i]->name);
+        assert_string_equal(telepathy("", arguments).out, manual);
+        free(manual);
+    }
+}
+
+static void the_overview_lists_the_commands(void **state) {
+    (void)state;
+    outcome o = telepathy("", "help");
+    for (size_t i = 0; tp_commands[i]; i++) {
+        char row[64];
+        snprintf(row, sizeof row, "\n  %-12s", tp_commands[i]->name);
+        assert_true((strstr(o.out, row) != NULL) == !tp_commands[i]->hidden);
+    }
+    expect_success("", "--help", "Commands:");
+    o = telepathy("", ""); /* no command: the same, but as an error */
+    assert_int_equal(o.code, 2);
+    assert_string_equal(o.out, "");
+    assert_non_null(strstr(o.err, "Commands:"));
+    o = telepathy("", "--version");
+    assert_int_equal(o.code, 0);
+    assert_memory_equal(o.out, "telepathy " TP_VERSION "\n", strlen("telepathy " TP_VERSION "\n"));
+}
+
+static void usage_errors_end_with_two(void **state) {
+    (void)state;
+    expect_failure("", "verison", 2, "telepathy: unknown command `verison`; did you mean version?");
+    expect_failure("", "frobnicate", 2, "`telepathy help` lists them");
+    expect_failure("", "version --treads 2", 2, "unknown option --treads; did you mean --threads?");
+    expect_failure("", "version --threads=many", 2, "--threads is `many`, an integer from 1 to 1024 was expected");
+    expect_failure("", "help nonsense", 2, "there is no command `nonsense`");
+    expect_failure("", "completion", 2, "SHELL is missing");
+    expect_failure("TELEPATHY_THREADS=x", "version", 2, "TELEPATHY_THREADS is `x`");
+}
+
+static void threads_come_from_three_places(void **state) {
+    (void)state;
+    expect_success("", "version --threads 3", ", 3 threads\n");
+    expect_success("", "-t 5 version", ", 5 threads\n"); /* in front of the command */
+    expect_success("TELEPATHY_THREADS=4", "version", ", 4 threads\n");
+    expect_success("TELEPATHY_THREADS=4", "version -t6", ", 6 threads\n");
+}
+
+static void an_answer_that_cannot_be_written_is_a_failure(void **state) {
+    (void)state;
+    if (access("/dev/full", W_OK) != 0) skip();
+    char command[4096];
+    snprintf(command, sizeof command, "'%s/telepathy' version >/dev/full 2>'%s/err'", TP_BINARY_DIR, dir);
+    assert_int_equal(WEXITSTATUS(system(command)), 1);
+}
+
+/* The scripts must at least be sound for their shells, where those are installed; bash always is in the tests. */
+static void completions_complete(void **state) {
+    (void)state;
+    expect_success("", "completion zsh", "#compdef telepathy");
+    expect_success("", "completion fish", "complete -c telepathy ");
+    expect_success("", "completion bash", "complete -o filenames -F _telepathy telepathy");
+    char command[4096];
+    snprintf(
+        command, sizeof command,
+        "'%s/telepathy' completion bash >'%s/script' && bash -c '. %s/script && "
+        "COMP_WORDS=(telepathy version --th) COMP_CWORD=2 && _telepathy && test \"${COMPREPLY[*]}\" = --threads && "
+        "COMP_WORDS=(telepathy comp) COMP_CWORD=1 && _telepathy && test \"${COMPREPLY[*]}\" = completion'",
+        TP_BINARY_DIR, dir, dir);
+    assert_int_equal(system(command), 0);
+}
+
+static void the_man_page_names_everything(void **state) {
+    (void)state;
+    outcome o = telepathy("", "help --man");
+    assert_memory_equal(o.out, ".TH TELEPATHY 1 ", 16);
+    for (size_t i = 0; tp_commands[i]; i++) {
+        char heading[80];
+        snprintf(heading, sizeof heading, "\n.SS telepathy %s", tp_commands[i]->name);
+        assert_non_null(strstr(o.out, heading));
+    }
+    const char *const parts[] = {".SH EXIT STATUS", ".SH ENVIRONMENT", "\\-\\-threads N", NULL};
+    for (int i = 0; parts[i]; i++) assert_non_null(strstr(o.out, parts[i]));
+    /* a line that starts with a dot must be a macro */
+    for (char *at = o.out; (at = strstr(at, "\n.")) != NULL; at++)
+        assert_true((at[2] >= 'A' && at[2] <= 'Z') || strncmp(at, "\n.nf\n", 5) == 0 ||
+                    strncmp(at, "\n.fi\n", 5) == 0 || strncmp(at, "\n.br\n", 5) == 0);
+}
+
+static int make_dir(void **state) {
+    (void)state;
+    dir = check_temp_dir();
+    return 0;
+}
+
+static int remove_dir(void **state) {
+    (void)state;
+    check_remove_dir(dir);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_command_has_a_manual),
+        cmocka_unit_test(the_overview_lists_the_commands),
+        cmocka_unit_test(usage_errors_end_with_two),
+        cmocka_unit_test(threads_come_from_three_places),
+        cmocka_unit_test(an_answer_that_cannot_be_written_is_a_failure),
+        cmocka_unit_test(completions_complete),
+        cmocka_unit_test(the_man_page_names_everything),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
