@@ -141,7 +141,7 @@ static void nonsense_is_refused_with_one_sentence(void **state) {
     REFUSED("telepathy train: unknown option --sede; did you mean --seed?", "a", "--sede", "3");
     REFUSED("telepathy train: unknown option --batchmode; did you mean --batch-mode?", "a", "--batchmode=");
     REFUSED("telepathy train: unknown option --xyzzy; `telepathy train --help` lists them", "a", "--xyzzy");
-    REFUSED("telepathy train: unknown option --no-steps; `telepathy train --help` lists them", "a", "--no-steps");
+    REFUSED("telepathy train: unknown option --no-steps; did you mean --steps?", "a", "--no-steps");
     REFUSED("telepathy train: unknown option -x; `telepathy train --help` lists them", "a", "-bx");
     REFUSED("telepathy train: --steps needs a value (N)", "a", "--steps");
     REFUSED("telepathy train: -n needs a value (N)", "a", "-n");
