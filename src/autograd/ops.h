@@ -56,6 +56,11 @@ typedef struct tp_attention_spec {
 tp_var *tp_attention(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64_t *q_offsets, const int64_t *k_offsets,
                      int64_t n_sequences, const tp_attention_spec *spec);
 
+/* The same where the keys of sequence s are the rows k_begins[s] .. k_ends[s] - 1, wherever those lie (a cache). */
+tp_var *tp_attention_spans(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64_t *q_offsets,
+                           const int64_t *k_begins, const int64_t *k_ends, int64_t n_sequences,
+                           const tp_attention_spec *spec);
+
 /* ---- ops_rows.c ---- */
 
 /* Rows of a table by id: out[i] = table[ids[i]]. ids are in range (checked by whoever made them). */

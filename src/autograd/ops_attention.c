@@ -16,7 +16,8 @@ enum { BLOCK = 32, PAD = 16 }; /* query rows in a block; key ranges are padded t
 
 typedef struct {
     tp_attention_spec spec;
-    const int64_t *q_offsets, *k_offsets;
+    const int64_t *q_offsets;         /* [n_sequences + 1] */
+    const int64_t *k_begins, *k_ends; /* [n_sequences] */
     int64_t n_sequences;
     float *log_sum; /* [nq, n_heads]: max + log of the row's sum of exponentials; -INFINITY for a row without keys */
 } attention;
@@ -39,10 +40,10 @@ static int64_t padded(int64_t n) {
 }
 
 /* The longest key sequence decides the scratch of one thread. */
-static int64_t longest(const int64_t *offsets, int64_t n) {
+static int64_t longest(const int64_t *begins, const int64_t *ends, int64_t n) {
     int64_t most = 0;
     for (int64_t s = 0; s < n; s++)
-        if (offsets[s + 1] - offsets[s] > most) most = offsets[s + 1] - offsets[s];
+        if (ends[s] - begins[s] > most) most = ends[s] - begins[s];
     return most;
 }
 
@@ -69,8 +70,8 @@ static item item_of(const attention *a, int64_t index) {
     int group = p->n_heads / p->n_kv_heads, kv = (int)(index % p->n_kv_heads);
     return (item){.q0 = a->q_offsets[s],
                   .n_q = a->q_offsets[s + 1] - a->q_offsets[s],
-                  .k0 = a->k_offsets[s],
-                  .n_k = a->k_offsets[s + 1] - a->k_offsets[s],
+                  .k0 = a->k_begins[s],
+                  .n_k = a->k_ends[s] - a->k_begins[s],
                   .q_stride = (int64_t)p->n_heads * p->head_dim,
                   .k_stride = (int64_t)p->n_kv_heads * p->head_dim,
                   .d = p->head_dim,
@@ -194,7 +195,7 @@ static void attention_backward(tp_tape *tape, tp_node *node) {
     float *d[3];
     for (int i = 0; i < 3; i++) d[i] = node->in[i]->wants_grad ? tp_var_grad(tape, node->in[i]) : NULL;
     tp_arena_mark mark = tp_arena_get_mark(tape->arena);
-    int64_t all = padded(longest(a->k_offsets, a->n_sequences));
+    int64_t all = padded(longest(a->k_begins, a->k_ends, a->n_sequences));
     int64_t each = padded(2 * a->spec.head_dim * all + 2 * BLOCK * (all + PAD));
     float *scratch = scratch_for_threads(tape, each);
     int64_t n_items = a->n_sequences * a->spec.n_kv_heads;
@@ -204,17 +205,18 @@ static void attention_backward(tp_tape *tape, tp_node *node) {
     tp_arena_release(tape->arena, mark);
 }
 
-tp_var *tp_attention(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64_t *q_offsets, const int64_t *k_offsets,
-                     int64_t n_sequences, const tp_attention_spec *spec) {
+tp_var *tp_attention_spans(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64_t *q_offsets,
+                           const int64_t *k_begins, const int64_t *k_ends, int64_t n_sequences,
+                           const tp_attention_spec *spec) {
     assert(spec->n_heads % spec->n_kv_heads == 0 && q->cols == (int64_t)spec->n_heads * spec->head_dim);
     assert(k->cols == (int64_t)spec->n_kv_heads * spec->head_dim && v->cols == k->cols && k->rows == v->rows);
-    assert(q_offsets[n_sequences] <= q->rows && k_offsets[n_sequences] <= k->rows);
+    assert(q_offsets[n_sequences] <= q->rows);
     tp_var *out = tp_var_new(tape, q->rows, q->cols);
     attention *a = tp_arena_alloc(tape->arena, sizeof *a);
-    *a = (attention){*spec, q_offsets, k_offsets, n_sequences, NULL};
+    *a = (attention){*spec, q_offsets, k_begins, k_ends, n_sequences, NULL};
     a->log_sum = tp_arena_alloc(tape->arena, (size_t)(q->rows * spec->n_heads) * sizeof(float));
     tp_arena_mark mark = tp_arena_get_mark(tape->arena);
-    int64_t all = padded(longest(k_offsets, n_sequences));
+    int64_t all = padded(longest(k_begins, k_ends, n_sequences));
     int64_t each = padded(spec->head_dim * all + BLOCK * (all + PAD));
     float *scratch = scratch_for_threads(tape, each);
     int64_t n_items = n_sequences * spec->n_kv_heads;
@@ -225,4 +227,10 @@ tp_var *tp_attention(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64
     tp_node *node = tp_record(tape, attention_backward, out, (tp_var *[3]){q, k, v}, (const tp_weight *[2]){0});
     if (node) node->extra = a;
     return out;
+}
+
+tp_var *tp_attention(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64_t *q_offsets, const int64_t *k_offsets,
+                     int64_t n_sequences, const tp_attention_spec *spec) {
+    assert(k_offsets[n_sequences] <= k->rows);
+    return tp_attention_spans(tape, q, k, v, q_offsets, k_offsets, k_offsets + 1, n_sequences, spec);
 }
