@@ -1,13 +1,14 @@
 /* Tasks: labelled text with its prompts, label words and splits.
  *
  * A task is described by data (a small JSON text: file names, format, columns, label names, synonyms, prompts), either
- * built in (trec, sst2, ag_news, banking77, demo) or made from a user's own CSV/TSV/JSONL. Texts are bytes; what is not
- * UTF-8 is kept as it is. */
+ * built in (trec, sst2, ag_news, banking77, demo; see tasks/) or made from a user's own CSV/TSV/JSONL. Texts are bytes
+ * without blanks at either end; what is not UTF-8 is kept as it is. docs/data.md says what is read and cleaned. */
 #ifndef TP_DATA_TASK_H
 #define TP_DATA_TASK_H
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,7 +19,7 @@ typedef struct tp_example {
     int32_t id;    /* row number in its file, from 0, for per-item comparisons */
 } tp_example;
 
-/* A split. Owned by its task. */
+/* A split, in the order of its file. Owned by its task. */
 typedef struct tp_dataset {
     tp_example *examples;
     size_t n;
@@ -33,26 +34,32 @@ typedef struct tp_label {
 
 typedef struct tp_task {
     const char *name;
+    const char *title;  /* one line for people: what the data is and whose */
+    const char *source; /* the files it was read from; "generated" for demo */
+    bool synthetic;     /* of our own making (demo): every table says so */
     tp_label *labels;
     int32_t n_labels;
-    const char *prompt;        /* sender's prompt, {text} in it; without the list of labels */
-    const char *prompt_labels; /* the same with the list of labels (SPEC 4) */
-    const char *primer;        /* receiver's primer after the soft tokens, such as "Question type:" */
+    const char *prompt;            /* sender's prompt, {text} in it; without the list of labels */
+    const char *prompt_labels;     /* the same with the list of labels (SPEC 4) */
+    const char *primer;            /* receiver's primer after the soft tokens, such as "Question type:" */
     tp_dataset train, valid, test; /* valid is carved from train; test is never looked at before the end */
-    void *memory; /* what all of it lives in */
+    size_t n_overlap; /* test rows whose text also stands in train or valid: the data's own, counted and kept */
+    void *memory;     /* what all of it lives in */
 } tp_task;
 
 typedef struct tp_task_options {
-    const char *name;         /* a built-in task, or NULL for user files */
-    const char *data;         /* folder with the original files; NULL: the task's own generator (demo only) */
-    const char *train_file;   /* user files: path; test_file may be NULL (then 20 % are held out of train) */
+    const char *name;       /* a built-in task, or NULL for user files */
+    const char *data;       /* folder with the original files, or the folder above it; NULL: the task's own generator
+                               (demo only). "demo" with a folder is "trec" read from there */
+    const char *train_file; /* user files: path; test_file may be NULL (then 20 % are held out of train) */
     const char *test_file;
-    const char *text_column;  /* user files: header names (CSV/TSV) or keys (JSONL) */
+    const char *text_column; /* user files: header names (CSV/TSV) or keys (JSONL); NULL means "text" and "label" */
     const char *label_column;
-    double valid_fraction;    /* of train, stratified by label; 0 means 0.1 (at most 1000 rows) */
-    uint64_t split_seed;      /* of the carving; the recipe's, not the run's: all seeds share the split */
-    size_t max_train;         /* 0: all; else so many rows of train, drawn stratified with split_seed */
-    size_t max_test;          /* 0: all */
+    double valid_fraction; /* of train, stratified by label; 0 means 0.1 (at most 1000 rows) */
+    uint64_t split_seed;   /* of the carving; the recipe's, not the run's: all seeds share the split */
+    size_t max_train;      /* 0: all; else so many rows of train, drawn stratified with split_seed after valid was
+                              carved, so that valid stays the same */
+    size_t max_test;       /* 0: all; else so many, drawn in the same way */
 } tp_task_options;
 
 /* Reads a task. NULL on error: the sentence names file, line, what was found and what was expected (a label outside the
@@ -66,8 +73,9 @@ const char *const *tp_task_names(void);
 /* The template with {text} replaced by n bytes of text; malloc'ed; *len gets the length. */
 char *tp_prompt_fill(const char *prompt_template, const char *text, size_t n, size_t *len);
 
-/* Which label an answer names: the first label name or synonym that occurs in it as whole words, case ignored (of two at
- * the same place the longer); -1 if none does ("invalid": counted, never dropped). */
+/* Which label an answer names: the first label name or synonym that occurs in it as whole words, case ignored (of two
+ * at the same place the longer); a blank in a name also matches `_`, `-` or a line feed. -1 if none does ("invalid":
+ * counted, never dropped). */
 int32_t tp_task_parse_answer(const tp_task *task, const char *answer, size_t n);
 
 #endif
