@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "cli/command.h"
 
 #include <sys/wait.h>
@@ -159,6 +160,61 @@ static void the_man_page_names_everything(void **state) {
                     strncmp(at, "\n.fi\n", 5) == 0 || strncmp(at, "\n.br\n", 5) == 0);
 }
 
+/* Writes a corpus of `n` documents with a broken last line if asked for, as dir/name. */
+static void write_corpus(const char *name, int n, bool broken) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    tp_writer *w = tp_writer_open(path);
+    check_not_null(w);
+    for (int i = 0; i < n; i++) tp_writer_printf(w, "{\"text\": \"How many moons has planet %d?\"}\n", i * i);
+    if (broken) tp_writer_printf(w, "{\"text\": \n");
+    check_ok(tp_writer_commit(w));
+}
+
+/* The text with `dir` for every @; valid until the next call. */
+static const char *in_dir(const char *text) {
+    static tp_str out;
+    tp_str_clear(&out);
+    for (; *text; text++) tp_str_append(&out, *text == '@' ? dir : text, *text == '@' ? strlen(dir) : 1);
+    return out.data;
+}
+
+static void a_tokenizer_is_trained_from_text(void **state) {
+    (void)state;
+    write_corpus("good.jsonl", 300, false);
+    write_corpus("broken.jsonl", 300, true);
+    const char *good = "tokenizer @/good.jsonl --vocab-size 300 --out @/tok";
+    expect_success("", in_dir(good), "byte-level BPE, 300 tokens, from 300 documents of ");
+    assert_non_null(strstr(telepathy("", in_dir(good)).err, "counting  300/300 documents"));
+    assert_null(strchr(telepathy("", in_dir(good)).err, '\r')); /* stderr is no terminal */
+    outcome o = telepathy("TELEPATHY_QUIET=1 TELEPATHY_VOCAB_SIZE=300",
+                          in_dir("tokenizer @/good.jsonl --kind=sentencepiece --out @/sp"));
+    assert_int_equal(o.code, 0);
+    assert_string_equal(o.err, "");
+    assert_non_null(strstr(o.out, "sentencepiece BPE, 300 tokens"));
+
+    char *before, *after;
+    size_t n, m;
+    check_ok(tp_read_file(in_dir("@/tok/tokenizer.json"), 0, &before, &n));
+    o = telepathy("", in_dir("tokenizer @/broken.jsonl --vocab-size 280 --out @/tok"));
+    assert_int_equal(o.code, 1);
+    assert_string_equal(o.out, "");
+    assert_non_null(strstr(o.err, "broken.jsonl line 301 is not valid JSON"));
+    check_ok(tp_read_file(in_dir("@/tok/tokenizer.json"), 0, &after, &m));
+    assert_int_equal(n, m);
+    assert_memory_equal(before, after, n); /* a failure loses nothing */
+    tp_free(before);
+    tp_free(after);
+
+    expect_failure("", in_dir("tokenizer @/absent.txt --out @/tok"), 1, "absent.txt: No such file");
+    expect_failure("", "tokenizer --out x", 2, "FILES is missing");
+    expect_failure("", in_dir("tokenizer @/good.jsonl"), 2, "--out is missing");
+    expect_failure("", in_dir("tokenizer @/good.jsonl --out @/tok --kind bytes"), 2,
+                   "one of byte-level, sentencepiece");
+    expect_failure("", in_dir("tokenizer -q @/good.jsonl --out @/good.jsonl"), 1, "a file of that name exists");
+    expect_failure("", in_dir("tokenizer -q @/good.jsonl --out @/tok --vocab-size 10"), 1, "10 tokens is too small");
+}
+
 static int make_dir(void **state) {
     (void)state;
     dir = check_temp_dir();
@@ -180,6 +236,7 @@ int main(void) {
         cmocka_unit_test(an_answer_that_cannot_be_written_is_a_failure),
         cmocka_unit_test(completions_complete),
         cmocka_unit_test(the_man_page_names_everything),
+        cmocka_unit_test(a_tokenizer_is_trained_from_text),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -3,10 +3,12 @@
 
 #include <string.h>
 
-/* clang-format off: one command a line */
-#define COMMANDS(X)                                                                                                    \
-    X(help)                                                                                                            \
-    X(version)                                                                                                         \
+/* One command a line. */
+/* clang-format off */
+#define COMMANDS(X) \
+    X(tokenizer)    \
+    X(help)         \
+    X(version)      \
     X(completion)
 /* clang-format on */
 
