@@ -3,7 +3,8 @@
 #ifndef TP_TESTS_CHECK_H
 #define TP_TESTS_CHECK_H
 
-/* clang-format off: cmocka wants these four first */
+/* cmocka wants these four first */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

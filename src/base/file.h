@@ -21,8 +21,8 @@ typedef struct tp_mapping {
 tp_status tp_map_file(const char *path, tp_mapping *out);
 void tp_unmap_file(tp_mapping *mapping);
 
-/* The whole file (plain, or gzip if it starts so) in memory with a zero byte behind it; free with tp_free. `limit` bounds
- * the bytes taken (0: no bound); a larger file is an error. */
+/* The whole file (plain, or gzip if it starts so) in memory with a zero byte behind it; free with tp_free. `limit`
+ * bounds the bytes taken (0: no bound); a larger file is an error. */
 tp_status tp_read_file(const char *path, size_t limit, char **out, size_t *size);
 
 /* A file in the making. Errors of single writes are remembered and reported by commit, so callers may write freely. */
@@ -37,7 +37,7 @@ tp_status tp_write_file(const char *path, const void *bytes, size_t n);
 tp_status tp_make_dirs(const char *path); /* like mkdir -p */
 bool tp_path_exists(const char *path);
 bool tp_is_dir(const char *path);
-int64_t tp_file_size(const char *path);                  /* -1 if there is none */
+int64_t tp_file_size(const char *path);                   /* -1 if there is none */
 char *tp_path_join(const char *folder, const char *name); /* malloc'ed */
 
 /* Lines of a file that may be gzipped, one at a time, in memory bounded by the longest line. */

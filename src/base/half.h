@@ -46,7 +46,7 @@ static inline tp_f16 tp_f32_to_f16(float f) {
     uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7FFFFFFFu;
     if (magnitude > 0x7F800000u) return (tp_f16)(sign | 0x7E00u);
     if (magnitude >= 0x477FF000u) return (tp_f16)(sign | 0x7C00u); /* 65520 and above round to infinity */
-    if (magnitude < 0x38800000u) { /* subnormal half: let the FPU round at 2^-24 */
+    if (magnitude < 0x38800000u) {                                 /* subnormal half: let the FPU round at 2^-24 */
         float m;
         memcpy(&m, &magnitude, sizeof m);
         m += 0.5f; /* the sum's last bit is worth 2^-24 */

@@ -43,14 +43,21 @@ tp_status tp_json_save_file(const json_t *value, const char *path) {
 
 static const char *type_name(const json_t *value) {
     switch (json_typeof(value)) {
-    case JSON_OBJECT: return "an object";
-    case JSON_ARRAY: return "a list";
-    case JSON_STRING: return "a string";
-    case JSON_INTEGER: return "an integer";
-    case JSON_REAL: return "a number with a fraction";
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "a list";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+        return "an integer";
+    case JSON_REAL:
+        return "a number with a fraction";
     case JSON_TRUE:
-    case JSON_FALSE: return "a boolean";
-    default: return "null";
+    case JSON_FALSE:
+        return "a boolean";
+    default:
+        return "null";
     }
 }
 
@@ -68,7 +75,8 @@ void tp_json_begin(tp_json_reader *r, json_t *value, const char *file) {
     *r = (tp_json_reader){.object = value, .file = file};
     if (!json_is_object(value)) {
         r->object = NULL;
-        r->status = tp_fail(TP_ERR_FORMAT, "%s holds %s, an object was expected", file, value ? type_name(value) : "nothing");
+        r->status =
+            tp_fail(TP_ERR_FORMAT, "%s holds %s, an object was expected", file, value ? type_name(value) : "nothing");
     }
 }
 
@@ -169,8 +177,10 @@ void tp_json_object(tp_json_reader *r, const char *key, tp_json_reader *inner) {
     *inner = (tp_json_reader){.file = r->file};
     snprintf(inner->prefix, sizeof inner->prefix, "%.100s%.50s.", r->prefix, key);
     if (value == NULL) return;
-    if (!json_is_object(value)) tp_json_error(r, key, "is %s, an object was expected", type_name(value));
-    else inner->object = value;
+    if (!json_is_object(value))
+        tp_json_error(r, key, "is %s, an object was expected", type_name(value));
+    else
+        inner->object = value;
 }
 
 tp_status tp_json_end(tp_json_reader *r, bool strict) {

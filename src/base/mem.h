@@ -14,13 +14,13 @@
 
 enum { TP_ALIGN = 64 }; /* bytes: a cache line, and a full AVX-512 register */
 
-void *tp_alloc(size_t size);                      /* zeroed; aborts when out of memory; free with tp_free */
-void *tp_realloc(void *p, size_t size);           /* new bytes are NOT zeroed */
-void *tp_try_alloc(size_t count, size_t size);    /* zeroed; NULL on overflow or out of memory, error recorded */
-char *tp_strdup(const char *text);                /* NULL gives NULL */
-char *tp_strndup(const char *text, size_t n);     /* exactly n bytes, then a zero byte */
+void *tp_alloc(size_t size);                   /* zeroed; aborts when out of memory; free with tp_free */
+void *tp_realloc(void *p, size_t size);        /* new bytes are NOT zeroed */
+void *tp_try_alloc(size_t count, size_t size); /* zeroed; NULL on overflow or out of memory, error recorded */
+char *tp_strdup(const char *text);             /* NULL gives NULL */
+char *tp_strndup(const char *text, size_t n);  /* exactly n bytes, then a zero byte */
 char *tp_format(const char *format, ...) __attribute__((format(printf, 1, 2))); /* malloc'ed sprintf */
-void tp_free(void *p);                            /* takes NULL */
+void tp_free(void *p);                                                          /* takes NULL */
 
 /* Grows the array *items (capacity *capacity, elements of `size` bytes) so that index `count` fits. */
 void tp_grow(void *items, size_t *capacity, size_t count, size_t size);
@@ -41,7 +41,7 @@ char *tp_arena_strdup(tp_arena *arena, const char *text);
 
 tp_arena_mark tp_arena_get_mark(const tp_arena *arena);
 void tp_arena_release(tp_arena *arena, tp_arena_mark mark); /* gives back everything taken since the mark */
-void tp_arena_reset(tp_arena *arena);      /* gives back everything; several blocks become one for the next round */
+void tp_arena_reset(tp_arena *arena);        /* gives back everything; several blocks become one for the next round */
 size_t tp_arena_peak(const tp_arena *arena); /* bytes, the most that was in use at once */
 
 #endif
