@@ -1,0 +1,543 @@
+/* lm/config and lm/rope_frequencies: every fixture's config, both spellings of the rotary settings, what is refused and
+ * in which words, writing and reading back, and the frequencies transformers computes. */
+#include "check.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "lm/checkpoint.h"
+#include "lm/config.h"
+#include "lm/rope_frequencies.h"
+
+#include <math.h>
+
+static char *dir;
+
+static char *in_dir(const char *name) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+static const char *fixture(const char *name) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/tests/fixtures/lm/%s", TP_SOURCE_DIR, name);
+    return path;
+}
+
+static tp_lm_config read_ok(const char *folder) {
+    tp_lm_config c;
+    check_ok(tp_lm_config_read(folder, &c));
+    return c;
+}
+
+static void write_text(const char *path, const char *text) {
+    check_ok(tp_write_file(path, text, strlen(text)));
+}
+
+static void config_fingerprint(const tp_lm_config *c, char hex[33]) {
+    tp_hash *h = tp_hash_new();
+    tp_lm_config_hash(c, h);
+    tp_hash_end(h, hex);
+}
+
+static void same_config(const tp_lm_config *a, const tp_lm_config *b) {
+    char one[33], two[33];
+    config_fingerprint(a, one);
+    config_fingerprint(b, two);
+    assert_string_equal(one, two);
+    assert_int_equal(a->family, b->family);
+    assert_int_equal(a->max_position_embeddings, b->max_position_embeddings);
+    assert_int_equal(a->bos_id, b->bos_id);
+    assert_int_equal(a->n_eos, b->n_eos);
+    assert_memory_equal(a->eos_ids, b->eos_ids, sizeof a->eos_ids);
+    assert_int_equal(a->dtype, b->dtype);
+}
+
+/* Reads the text as a config.json. */
+static tp_status read_text(const char *text, tp_lm_config *c) {
+    write_text(in_dir("config.json"), text);
+    return tp_lm_config_read_file(in_dir("config.json"), c);
+}
+
+/* A sound small config with `more` (key-value pairs that begin with a comma) added. */
+static tp_status read_with(const char *type, const char *more, tp_lm_config *c) {
+    char *text =
+        tp_format("{\"model_type\": \"%s\", \"vocab_size\": 100, \"hidden_size\": 32, \"num_hidden_layers\": 4, "
+                  "\"num_attention_heads\": 4, \"intermediate_size\": 64%s%s}",
+                  type, strcmp(type, "llama") == 0 ? "" : ", \"num_key_value_heads\": 2", more);
+    tp_status status = read_text(text, c);
+    tp_free(text);
+    return status;
+}
+
+/* ---- good files ---- */
+
+static void the_fixtures_say_what_they_are(void **state) {
+    (void)state;
+    tp_lm_config c = read_ok(fixture("llama2"));
+    assert_int_equal(c.family, TP_LM_LLAMA);
+    assert_int_equal(c.vocab_size, 131);
+    assert_int_equal(c.d_model, 40);
+    assert_int_equal(c.n_layers, 2);
+    assert_int_equal(c.n_heads, 4);
+    assert_int_equal(c.n_kv_heads, 4);
+    assert_int_equal(c.head_dim, 10);
+    assert_int_equal(c.d_ff, 68);
+    assert_int_equal(c.max_position_embeddings, 128);
+    assert_true(c.norm_eps == 1e-5 && c.rope_theta == 10000);
+    assert_int_equal(c.rope_scaling.kind, TP_ROPE_PLAIN);
+    assert_int_equal(c.sliding_window, 0);
+    assert_false(c.qkv_bias || c.o_bias || c.tie_word_embeddings);
+    assert_int_equal(c.bos_id, 1);
+    assert_int_equal(c.n_eos, 1);
+    assert_int_equal(c.eos_ids[0], 2);
+    assert_int_equal(c.dtype, TP_F32);
+
+    c = read_ok(fixture("llama3_1"));
+    assert_int_equal(c.head_dim, 12); /* not 48 / 6 */
+    assert_int_equal(c.n_kv_heads, 2);
+    assert_true(c.tie_word_embeddings && c.rope_theta == 500000);
+    assert_int_equal(c.rope_scaling.kind, TP_ROPE_LLAMA3);
+    assert_true(c.rope_scaling.factor == 8 && c.rope_scaling.low_freq_factor == 1 &&
+                c.rope_scaling.high_freq_factor == 4);
+    assert_int_equal(c.rope_scaling.original_max_position_embeddings, 64);
+    assert_int_equal(c.n_eos, 2);
+    assert_int_equal(c.eos_ids[1], 3);
+    assert_int_equal(c.dtype, TP_BF16);
+    tp_lm_config new_spelling;
+    check_ok(tp_lm_config_read_file(fixture("llama3_1/config.rope_parameters.json"), &new_spelling));
+    same_config(&new_spelling, &c);
+
+    c = read_ok(fixture("mistral"));
+    assert_int_equal(c.family, TP_LM_MISTRAL);
+    assert_int_equal(c.sliding_window, 8);
+    assert_true(c.rope_theta == 1e6 && c.norm_eps == 1e-6);
+    for (int i = 0; i < c.n_layers; i++) assert_int_equal(tp_lm_config_window(&c, i), 8);
+
+    c = read_ok(fixture("qwen2"));
+    assert_int_equal(c.family, TP_LM_QWEN2);
+    assert_int_equal(c.head_dim, 14);
+    assert_true(c.qkv_bias && !c.o_bias);
+    assert_int_equal(c.sliding_window, 0);
+    assert_int_equal(c.dtype, TP_F16);
+}
+
+static void the_fixtures_weights_fit_their_configs(void **state) {
+    (void)state;
+    static const char *const names[] = {"llama2", "llama3_1", "mistral", "qwen2"};
+    for (int i = 0; i < 4; i++) {
+        tp_lm_config c = read_ok(fixture(names[i]));
+        tp_checkpoint *weights = tp_checkpoint_open(fixture(names[i]));
+        check_not_null(weights);
+        int64_t d = c.d_model, q = (int64_t)c.n_heads * c.head_dim, kv = (int64_t)c.n_kv_heads * c.head_dim;
+        check_not_null(tp_checkpoint_weight(weights, "model.embed_tokens.weight", 2, (int64_t[]){c.vocab_size, d}));
+        check_not_null(tp_checkpoint_weight(weights, "model.norm.weight", 1, &d));
+        check_not_null(tp_checkpoint_weight(weights, "model.layers.1.self_attn.q_proj.weight", 2, (int64_t[]){q, d}));
+        check_not_null(tp_checkpoint_weight(weights, "model.layers.1.self_attn.k_proj.weight", 2, (int64_t[]){kv, d}));
+        check_not_null(tp_checkpoint_weight(weights, "model.layers.1.self_attn.o_proj.weight", 2, (int64_t[]){d, q}));
+        check_not_null(tp_checkpoint_weight(weights, "model.layers.0.mlp.up_proj.weight", 2, (int64_t[]){c.d_ff, d}));
+        assert_int_equal(tp_checkpoint_has(weights, "model.layers.0.self_attn.k_proj.bias"), c.qkv_bias);
+        assert_int_equal(tp_checkpoint_has(weights, "lm_head.weight"), !c.tie_word_embeddings);
+        assert_int_equal(tp_checkpoint_find(weights, "model.norm.weight")->dtype, c.dtype);
+        size_t per_layer = c.qkv_bias ? 12 : 9;
+        assert_int_equal(tp_checkpoint_count(weights), 3 - c.tie_word_embeddings + per_layer * (size_t)c.n_layers);
+        tp_checkpoint_close(weights);
+        char *path = tp_path_join(fixture(names[i]), "expected.safetensors");
+        tp_safetensors *expected = tp_safetensors_open(path);
+        check_not_null(expected);
+        const tp_st_tensor *logits = tp_safetensors_find(expected, "logits_0");
+        check_not_null(logits);
+        check_ok(tp_st_check_shape(logits, 2, (int64_t[]){37, c.vocab_size}));
+        tp_safetensors_close(expected);
+        tp_free(path);
+    }
+}
+
+static void real_configs_are_read(void **state) {
+    (void)state;
+    check_needs_shared("models/tinystories-656k/config.json");
+    tp_lm_config c = read_ok(check_shared("models/tinystories-656k"));
+    assert_int_equal(c.d_model, 128);
+    assert_int_equal(c.n_kv_heads, 4);
+    assert_int_equal(c.head_dim, 16);
+    assert_true(c.tie_word_embeddings && c.norm_eps == 1e-6);
+    assert_int_equal(tp_lm_config_read(check_shared("models/capp-gpt2"), &c), TP_ERR_UNSUPPORTED);
+    assert_non_null(strstr(tp_last_error(), "config.json: `model_type` is \"gpt2\", supported are: llama"));
+}
+
+static void defaults_are_those_of_the_family(void **state) {
+    (void)state;
+    tp_lm_config c;
+    check_ok(read_with("llama", "", &c));
+    assert_int_equal(c.n_kv_heads, 4);
+    assert_int_equal(c.head_dim, 8);
+    assert_int_equal(c.max_position_embeddings, 2048);
+    assert_int_equal(c.bos_id, 1);
+    assert_int_equal(c.eos_ids[0], 2);
+    assert_true(c.norm_eps == 1e-6 && c.rope_theta == 10000);
+    assert_int_equal(c.dtype, TP_F32);
+    check_ok(read_with("mistral", "", &c));
+    assert_int_equal(c.sliding_window, 4096); /* its class's default; null is how a file says "none" */
+    check_ok(read_with("mistral", ", \"sliding_window\": null", &c));
+    assert_int_equal(c.sliding_window, 0);
+    check_ok(read_with("qwen2", "", &c));
+    assert_int_equal(c.bos_id, -1);
+    assert_int_equal(c.n_eos, 0);
+    assert_int_equal(c.sliding_window, 0);
+    check_ok(read_with("llama", ", \"bos_token_id\": null, \"eos_token_id\": null", &c));
+    assert_int_equal(c.bos_id, -1);
+    assert_int_equal(c.n_eos, 0);
+    check_ok(read_with("llama", ", \"attention_bias\": true, \"hidden_act\": \"swish\", \"brand_new_key\": {}", &c));
+    assert_true(c.qkv_bias && c.o_bias);
+    check_ok(
+        read_with("llama", ", \"sliding_window\": 7, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4}", &c));
+    assert_int_equal(c.sliding_window, 0); /* not a thing of Llama's class */
+    assert_int_equal(c.rope_scaling.kind, TP_ROPE_LINEAR);
+    assert_true(c.rope_scaling.factor == 4);
+}
+
+static void qwen2_windows_begin_at_a_layer(void **state) {
+    (void)state;
+    tp_lm_config c;
+    check_ok(read_with("qwen2", ", \"sliding_window\": 16, \"max_window_layers\": 3", &c));
+    assert_int_equal(tp_lm_config_window(&c, 3), 0); /* use_sliding_window is not there */
+    const char *used = ", \"use_sliding_window\": true, \"sliding_window\": 16, \"max_window_layers\": 3";
+    check_ok(read_with("qwen2", used, &c));
+    assert_int_equal(tp_lm_config_window(&c, 2), 0);
+    assert_int_equal(tp_lm_config_window(&c, 3), 16);
+    check_ok(
+        read_with("qwen2", ", \"use_sliding_window\": true, \"sliding_window\": 16, \"max_window_layers\": 4", &c));
+    assert_int_equal(c.sliding_window, 0); /* only four layers there are */
+    char *typed = tp_format("%s, \"layer_types\": [\"full_attention\", \"sliding_attention\", \"sliding_attention\", "
+                            "\"sliding_attention\"]",
+                            used);
+    check_ok(read_with("qwen2", typed, &c)); /* the list wins over max_window_layers, as in transformers */
+    assert_int_equal(tp_lm_config_window(&c, 0), 0);
+    assert_int_equal(tp_lm_config_window(&c, 1), 16);
+    tp_free(typed);
+}
+
+static void generation_config_has_the_last_word_on_eos(void **state) {
+    (void)state;
+    tp_lm_config c;
+    check_ok(read_with("llama", "", &c));
+    char *path = tp_strdup(in_dir("generation_config.json"));
+    write_text(path, "{\"eos_token_id\": [5, 7], \"temperature\": 0.6}");
+    c = read_ok(dir);
+    assert_int_equal(c.n_eos, 2);
+    assert_int_equal(c.eos_ids[1], 7);
+    write_text(path, "{\"temperature\": 0.6}");
+    c = read_ok(dir);
+    assert_int_equal(c.n_eos, 1);
+    assert_int_equal(c.eos_ids[0], 2);
+    write_text(path, "{\"eos_token_id\": [100]}");
+    assert_int_equal(tp_lm_config_read(dir, &c), TP_ERR_FORMAT);
+    assert_non_null(
+        strstr(tp_last_error(), "generation_config.json: `eos_token_id` lists something else than ids from 0 to 99"));
+    unlink(path);
+    tp_free(path);
+}
+
+/* ---- refusals ---- */
+
+static void refused(tp_status wanted, tp_status got, const char *what, const char *words) {
+    if (got != wanted) fail_msg("%s: status %d, expected %d", what, got, wanted);
+    if (strstr(tp_last_error(), "config.json") == NULL) fail_msg("\"%s\" does not name the file", tp_last_error());
+    if (strstr(tp_last_error(), words) == NULL) fail_msg("\"%s\" does not say \"%s\"", tp_last_error(), words);
+}
+
+static void broken_configs_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *more, *words;
+    } cases[] = {
+        {", \"vocab_size\": 5", "duplicate"},
+        {", \"num_key_value_heads\": 3", "`num_key_value_heads` is 3, which does not divide `num_attention_heads` 4"},
+        {", \"num_key_value_heads\": 8", "does not divide"},
+        {", \"num_key_value_heads\": 0", "`num_key_value_heads` is 0, allowed is 1"},
+        {", \"num_key_value_heads\": \"4\"", "`num_key_value_heads` is a string, an integer was expected"},
+        {", \"head_dim\": 7", "`head_dim` is 7, an even number"},
+        {", \"head_dim\": 4096", "`head_dim` is 4096, allowed"},
+        {", \"head_dim\": 8.0", "`head_dim` is a number with a fraction"},
+        {", \"rms_norm_eps\": 0", "`rms_norm_eps` is 0"},
+        {", \"rms_norm_eps\": -1e-6", "`rms_norm_eps`"},
+        {", \"rms_norm_eps\": \"1e-6\"", "`rms_norm_eps` is a string"},
+        {", \"max_position_embeddings\": 0", "`max_position_embeddings` is 0"},
+        {", \"rope_theta\": 0", "`rope_theta` is 0"},
+        {", \"rope_theta\": 1e300", "`rope_theta`"},
+        {", \"rope_theta\": []", "`rope_theta` is a list"},
+        {", \"rope_scaling\": 2", "`rope_scaling` is an integer, an object was expected"},
+        {", \"rope_scaling\": {\"type\": \"linear\"}", "`rope_scaling.factor` is missing"},
+        {", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}", "`rope_scaling.factor` is 0"},
+        {", \"rope_scaling\": {\"type\": 3}", "`rope_scaling.type` is an integer"},
+        {", \"rope_parameters\": {\"rope_type\": \"llama3\", \"factor\": 8, \"high_freq_factor\": 4, "
+         "\"original_max_position_embeddings\": 64}",
+         "`rope_parameters.low_freq_factor` is missing"},
+        {", \"rope_parameters\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, "
+         "\"high_freq_factor\": 4, "
+         "\"original_max_position_embeddings\": 64}",
+         "must be above `low_freq_factor`"},
+        {", \"rope_theta\": 10000.0, \"rope_parameters\": {\"rope_theta\": 500000.0}",
+         "`rope_parameters.rope_theta` is 500000, but `rope_theta` says 10000"},
+        {", \"bos_token_id\": 100", "`bos_token_id` is 100, allowed is -1 to 99"},
+        {", \"eos_token_id\": 100", "`eos_token_id` is 100"},
+        {", \"eos_token_id\": [1, \"2\"]", "`eos_token_id` lists"},
+        {", \"eos_token_id\": [1, -2]", "`eos_token_id` lists"},
+        {", \"eos_token_id\": [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "`eos_token_id` lists 17 ids"},
+        {", \"tie_word_embeddings\": 1", "`tie_word_embeddings` is an integer, true or false"},
+        {", \"torch_dtype\": \"int8\"", "`torch_dtype` is \"int8\", known are: float32, float16, bfloat16"},
+        {", \"hidden_act\": \"gelu\"", "`hidden_act` is \"gelu\", known are: silu"},
+        {", \"architectures\": \"LlamaForCausalLM\"", "`architectures` is a string"},
+        {", \"architectures\": [1]", "`architectures` is not a list of strings"},
+    };
+    tp_lm_config c;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        refused(TP_ERR_FORMAT, read_with("llama", cases[i].more, &c), cases[i].more, cases[i].words);
+    refused(TP_ERR_FORMAT, read_with("mistral", ", \"sliding_window\": -1", &c), "window", "`sliding_window` is -1");
+    const char *types = ", \"layer_types\": [\"full_attention\"]";
+    refused(TP_ERR_FORMAT, read_with("qwen2", types, &c), types, "`layer_types` has 1 entries for 4 layers");
+    types = ", \"layer_types\": [\"full_attention\", \"full_attention\", \"full_attention\", \"sliding_attention\"]";
+    refused(TP_ERR_FORMAT, read_with("qwen2", types, &c), types, "`sliding_window` is not in force");
+}
+
+static void missing_and_impossible_sizes_are_refused(void **state) {
+    (void)state;
+    static const char *const keys[] = {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+                                       "intermediate_size"};
+    static const char *const values[] = {NULL,    "0",   "-1",  "1000000000000", "99999999999999999999",
+                                         "\"8\"", "8.5", "null"};
+    for (int k = 0; k < 5; k++) {
+        for (int v = 0; v < 8; v++) {
+            tp_str text = {0};
+            tp_str_append_text(&text, "{\"model_type\": \"llama\"");
+            for (int i = 0; i < 5; i++) {
+                if (i != k)
+                    tp_str_appendf(&text, ", \"%s\": 8", keys[i]);
+                else if (values[v])
+                    tp_str_appendf(&text, ", \"%s\": %s", keys[i], values[v]);
+            }
+            tp_str_append_text(&text, "}");
+            tp_lm_config c;
+            tp_status status = read_text(text.data, &c);
+            refused(TP_ERR_FORMAT, status, text.data, v == 4 ? "not valid JSON" : keys[k]);
+            if (v == 0 || v == 7) refused(TP_ERR_FORMAT, status, text.data, "is missing");
+            tp_str_free(&text);
+        }
+    }
+    tp_lm_config c;
+    const char *uneven =
+        "{\"model_type\": \"llama\", \"vocab_size\": 8, \"hidden_size\": 33, \"num_hidden_layers\": 1, "
+        "\"num_attention_heads\": 4, \"intermediate_size\": 8}";
+    refused(TP_ERR_FORMAT, read_text(uneven, &c), "uneven",
+            "`num_attention_heads` is 4, which does not divide `hidden_size` 33");
+    const char *no_kv = "{\"model_type\": \"qwen2\", \"vocab_size\": 8, \"hidden_size\": 32, \"num_hidden_layers\": 1, "
+                        "\"num_attention_heads\": 4, \"intermediate_size\": 8}";
+    refused(TP_ERR_FORMAT, read_text(no_kv, &c), "no kv", "`num_key_value_heads` is missing");
+}
+
+static void what_is_not_a_config_is_refused(void **state) {
+    (void)state;
+    tp_lm_config c;
+    refused(TP_ERR_FORMAT, read_text("", &c), "empty", "not valid JSON");
+    refused(TP_ERR_FORMAT, read_text("{\"model_type\": ", &c), "cut", "not valid JSON");
+    refused(TP_ERR_FORMAT, read_text("[]", &c), "list", "a list, an object was expected");
+    refused(TP_ERR_FORMAT, read_text("{}", &c), "nothing", "`model_type` is missing");
+    refused(TP_ERR_FORMAT, read_text("{\"model_type\": 7}", &c), "number", "`model_type` is an integer");
+    refused(TP_ERR_FORMAT, read_text("{\"model_type\": \"\xFF\"}", &c), "bytes", "not valid JSON");
+    assert_int_equal(tp_lm_config_read(in_dir("nowhere"), &c), TP_ERR_IO);
+    assert_non_null(strstr(tp_last_error(), "nowhere/config.json"));
+    tp_str large = {0};
+    tp_str_append_text(&large, "{\"x\": \"");
+    for (int i = 0; i < 5 << 10; i++) {
+        char block[1024];
+        memset(block, 'x', sizeof block);
+        tp_str_append(&large, block, sizeof block);
+    }
+    refused(TP_ERR_FORMAT, read_text(large.data, &c), "large", "larger than");
+    tp_str_free(&large);
+}
+
+static void unsupported_models_are_told_what_is_supported(void **state) {
+    (void)state;
+    static const struct {
+        const char *type, *more, *words;
+    } cases[] = {
+        {"gemma2", "", "`model_type` is \"gemma2\", supported are: llama (LlamaForCausalLM), mistral"},
+        {"llama", ", \"architectures\": [\"LlamaForSequenceClassification\"]",
+         "supported are: llama (LlamaForCausalLM)"},
+        {"llama", ", \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4}",
+         "supported are: default, linear, llama3"},
+        {"qwen2", ", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 4}",
+         "supported are: default, linear, llama3"},
+        {"llama", ", \"rope_parameters\": {\"full_attention\": {}}", "by kind of layer"},
+        {"llama", ", \"rope_parameters\": {\"partial_rotary_factor\": 0.5}", "partial_rotary_factor"},
+        {"llama", ", \"partial_rotary_factor\": 0.5", "partial_rotary_factor"},
+        {"llama", ", \"mlp_bias\": true", "mlp_bias"},
+        {"llama", ", \"quantization_config\": {\"quant_method\": \"gptq\"}", "quantised"},
+        {"qwen2",
+         ", \"use_sliding_window\": true, \"layer_types\": [\"sliding_attention\", \"full_attention\", "
+         "\"full_attention\", "
+         "\"full_attention\"]",
+         "full attention above a sliding window"},
+        {"qwen2",
+         ", \"layer_types\": [\"full_attention\", \"full_attention\", \"full_attention\", \"linear_attention\"]",
+         "neither"},
+    };
+    tp_lm_config c;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        refused(TP_ERR_UNSUPPORTED, read_with(cases[i].type, cases[i].more, &c), cases[i].more, cases[i].words);
+}
+
+/* ---- writing ---- */
+
+static void what_is_written_is_read_back(void **state) {
+    (void)state;
+    static const char *const names[] = {"llama2", "llama3_1", "mistral", "qwen2"};
+    char *folder = tp_strdup(in_dir("written"));
+    check_ok(tp_make_dirs(folder));
+    for (int i = 0; i < 4; i++) {
+        tp_lm_config c = read_ok(fixture(names[i]));
+        check_ok(tp_lm_config_write(&c, folder));
+        tp_lm_config again = read_ok(folder);
+        same_config(&again, &c);
+    }
+    tp_lm_config odd;
+    check_ok(
+        read_with("qwen2", ", \"use_sliding_window\": true, \"sliding_window\": 16, \"max_window_layers\": 3", &odd));
+    odd.norm_eps = 1.0 / 3; /* needs all 17 digits */
+    odd.rope_scaling.kind = TP_ROPE_LINEAR;
+    odd.rope_scaling.factor = 2.5;
+    check_ok(tp_lm_config_write(&odd, folder));
+    tp_lm_config again = read_ok(folder);
+    same_config(&again, &odd);
+    char *path = tp_path_join(folder, "config.json"), *text;
+    tp_lm_config c = read_ok(fixture("llama3_1"));
+    size_t n;
+    check_ok(tp_lm_config_write(&c, folder));
+    check_ok(tp_read_file(path, 0, &text, &n));
+    assert_non_null(strstr(text, "\"rms_norm_eps\": 1e-5,")); /* and not 1.0000000000000001e-5 */
+    assert_non_null(strstr(text, "\"rope_theta\": 500000.0,"));
+    tp_free(text);
+    tp_free(path);
+    tp_free(folder);
+}
+
+static void what_a_family_cannot_say_is_not_written(void **state) {
+    (void)state;
+    tp_lm_config good = read_ok(fixture("llama2")), c = good;
+    c.sliding_window = 4;
+    assert_int_equal(tp_lm_config_write(&c, dir), TP_ERR_ARGUMENT);
+    assert_non_null(strstr(tp_last_error(), "the family llama has no way to say a sliding window"));
+    c = good;
+    c.qkv_bias = true;
+    assert_int_equal(tp_lm_config_write(&c, dir), TP_ERR_ARGUMENT);
+    c = good;
+    c.n_kv_heads = 3;
+    assert_int_equal(tp_lm_config_write(&c, dir), TP_ERR_FORMAT);
+    c = good;
+    c.family = TP_LM_MISTRAL;
+    c.sliding_window = 4;
+    c.first_windowed_layer = 1;
+    assert_int_equal(tp_lm_config_write(&c, dir), TP_ERR_ARGUMENT);
+    assert_int_equal(tp_lm_config_write(&good, in_dir("no/such/folder")), TP_ERR_IO);
+}
+
+static void a_fingerprint_sees_what_changes_the_result(void **state) {
+    (void)state;
+    tp_lm_config c = read_ok(fixture("llama2"));
+    char base[33], other[33];
+    config_fingerprint(&c, base);
+    c.dtype = TP_BF16;
+    c.n_eos = 0;
+    config_fingerprint(&c, other);
+    assert_string_equal(base, other);
+    c.rope_theta = 10001;
+    config_fingerprint(&c, other);
+    assert_string_not_equal(base, other);
+}
+
+/* ---- rotary frequencies ---- */
+
+/* Numbers computed by ROPE_INIT_FUNCTIONS of transformers 5.23.0, in float32. */
+static void the_frequencies_are_those_of_transformers(void **state) {
+    (void)state;
+    tp_lm_config c = {.head_dim = 128, .rope_theta = 500000};
+    c.rope_scaling.kind = TP_ROPE_LLAMA3;
+    c.rope_scaling.factor = 8;
+    c.rope_scaling.low_freq_factor = 1;
+    c.rope_scaling.high_freq_factor = 4;
+    c.rope_scaling.original_max_position_embeddings = 8192;
+    static const struct {
+        int i;
+        float inv_freq;
+    } llama3[] = {
+        {0, 1.0f},
+        {1, 0.8146172165870667f},
+        {10, 0.12868738174438477f},
+        {27, 0.003942275885492563f}, /* kept as they are up to 28, blended to 34, divided by 8 from 35 */
+        {28, 0.0032114461064338684f},
+        {29, 0.0021665706299245358f},
+        {31, 0.0008567514596506953f},
+        {33, 0.0003126936499029398f},
+        {34, 0.0001785077911335975f},
+        {35, 9.556212171446532e-05f},
+        {36, 7.784655463183299e-05f},
+        {50, 4.411534519022098e-06f},
+        {63, 3.068925877869333e-07f},
+    };
+    float inv_freq[64];
+    tp_rope_frequencies(&c, inv_freq);
+    for (size_t k = 0; k < sizeof llama3 / sizeof llama3[0]; k++) {
+        double error = fabs((double)inv_freq[llama3[k].i] / (double)llama3[k].inv_freq - 1);
+        if (error > 2e-6) fail_msg("pair %d: %.9g", llama3[k].i, (double)inv_freq[llama3[k].i]);
+    }
+    static const float linear[8] = {0.25f,
+                                    0.07905694097280502f,
+                                    0.02500000037252903f,
+                                    0.007905694656074047f,
+                                    0.0024999999441206455f,
+                                    0.0007905694656074047f,
+                                    0.0002500000118743628f,
+                                    7.905694656074047e-05f};
+    c = (tp_lm_config){.head_dim = 16, .rope_theta = 10000};
+    c.rope_scaling.kind = TP_ROPE_LINEAR;
+    c.rope_scaling.factor = 4;
+    tp_rope_frequencies(&c, inv_freq);
+    for (int i = 0; i < 8; i++) assert_true(fabs((double)inv_freq[i] / (double)linear[i] - 1) < 2e-7);
+    c.rope_scaling.kind = TP_ROPE_PLAIN;
+    tp_rope_frequencies(&c, inv_freq);
+    for (int i = 0; i < 8; i++) assert_true(fabs((double)inv_freq[i] / (4 * (double)linear[i]) - 1) < 2e-7);
+}
+
+static int make_dir(void **state) {
+    (void)state;
+    dir = check_temp_dir();
+    return 0;
+}
+
+static int remove_dir(void **state) {
+    (void)state;
+    check_remove_dir(dir);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_fixtures_say_what_they_are),
+        cmocka_unit_test(the_fixtures_weights_fit_their_configs),
+        cmocka_unit_test(real_configs_are_read),
+        cmocka_unit_test(defaults_are_those_of_the_family),
+        cmocka_unit_test(qwen2_windows_begin_at_a_layer),
+        cmocka_unit_test(generation_config_has_the_last_word_on_eos),
+        cmocka_unit_test(broken_configs_are_refused),
+        cmocka_unit_test(missing_and_impossible_sizes_are_refused),
+        cmocka_unit_test(what_is_not_a_config_is_refused),
+        cmocka_unit_test(unsupported_models_are_told_what_is_supported),
+        cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(what_a_family_cannot_say_is_not_written),
+        cmocka_unit_test(a_fingerprint_sees_what_changes_the_result),
+        cmocka_unit_test(the_frequencies_are_those_of_transformers),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
