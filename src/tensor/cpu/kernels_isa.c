@@ -224,19 +224,25 @@ static inline float exp_f32(float x) {
     return x == x ? y : x;
 }
 
+/* Sums of a few dozen vectors, added up in double precision: in one long f32 sum of a row with one large and thousands
+ * of tiny numbers the roundings would all lean the same way. */
 static float exp_sum(float *x, float row_max, int64_t n) {
-    float sums[VL] = {0};
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL)
-        for (int j = 0; j < VL; j++) {
-            float e = exp_f32(x[i + j] - row_max);
-            x[i + j] = e;
-            sums[j] += e;
-        }
-    float sum = 0;
-    for (int j = 0; j < VL; j++) sum += sums[j];
-    for (; i < n; i++) sum += x[i] = exp_f32(x[i] - row_max);
-    return sum;
+    enum { PART = 32 * VL };
+    double total = 0;
+    for (int64_t start = 0; start < n; start += PART) {
+        int64_t end = n - start < PART ? n : start + PART, i = start;
+        float sums[VL] = {0}, sum = 0;
+        for (; i + VL <= end; i += VL)
+            for (int j = 0; j < VL; j++) {
+                float e = exp_f32(x[i + j] - row_max);
+                x[i + j] = e;
+                sums[j] += e;
+            }
+        for (int j = 0; j < VL; j++) sum += sums[j];
+        for (; i < end; i++) sum += x[i] = exp_f32(x[i] - row_max);
+        total += sum;
+    }
+    return (float)total;
 }
 
 static inline float sigmoid(float x) {

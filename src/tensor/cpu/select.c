@@ -6,16 +6,24 @@
 
 extern const tp_kernels tp_kernels_scalar;
 #if defined(__x86_64__)
+#include <cpuid.h>
+
 extern const tp_kernels tp_kernels_avx2, tp_kernels_avx512;
+
+/* The AVX2 table also reads f16 by hardware; not every compiler's __builtin_cpu_supports knows that feature. */
+static int has_f16c(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
 #endif
 
 const tp_kernels *tp_cpu_named(const char *name) {
     if (strcmp(name, "scalar") == 0) return &tp_kernels_scalar;
 #if defined(__x86_64__)
-    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
         return &tp_kernels_avx2;
     if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && has_f16c())
         return &tp_kernels_avx512;
 #endif
     return NULL;
