@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/command.h"
 
+#include <pty.h>
 #include <sys/wait.h>
 
 typedef struct outcome {
@@ -160,6 +161,40 @@ static void the_man_page_names_everything(void **state) {
                     strncmp(at, "\n.fi\n", 5) == 0 || strncmp(at, "\n.br\n", 5) == 0);
 }
 
+/* What `telepathy help` shows on a terminal, in a buffer reused by the next call. */
+static const char *on_terminal(const char *term, const char *no_color) {
+    static char shown[1 << 16];
+    int terminal;
+    pid_t child = forkpty(&terminal, NULL, NULL, NULL);
+    assert_true(child >= 0);
+    if (child == 0) {
+        setenv("TERM", term, 1);
+        if (no_color)
+            setenv("NO_COLOR", no_color, 1);
+        else
+            unsetenv("NO_COLOR");
+        execl(TP_BINARY_DIR "/telepathy", "telepathy", "help", (char *)NULL);
+        _exit(99);
+    }
+    size_t n = 0;
+    for (ssize_t got; (got = read(terminal, shown + n, sizeof shown - 1 - n)) > 0;) n += (size_t)got;
+    shown[n] = '\0';
+    close(terminal);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_non_null(strstr(shown, "Commands:"));
+    return shown;
+}
+
+static void a_terminal_gets_bold_headings_unless_it_says_no(void **state) {
+    (void)state;
+    assert_non_null(strstr(on_terminal("xterm", NULL), "\x1b[1mCommands:\x1b[0m"));
+    assert_non_null(strstr(on_terminal("xterm", ""), "\x1b[1m")); /* empty is as good as not set: no-color.org */
+    assert_null(strchr(on_terminal("xterm", "1"), '\x1b'));
+    assert_null(strchr(on_terminal("dumb", NULL), '\x1b'));
+}
+
 /* Writes a corpus of `n` documents with a broken last line if asked for, as dir/name. */
 static void write_corpus(const char *name, int n, bool broken) {
     char path[4200];
@@ -236,6 +271,7 @@ int main(void) {
         cmocka_unit_test(an_answer_that_cannot_be_written_is_a_failure),
         cmocka_unit_test(completions_complete),
         cmocka_unit_test(the_man_page_names_everything),
+        cmocka_unit_test(a_terminal_gets_bold_headings_unless_it_says_no),
         cmocka_unit_test(a_tokenizer_is_trained_from_text),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
