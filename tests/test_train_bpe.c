@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/str.h"
+#include "text/tokenizer.h"
 #include "text/train_bpe.h"
 
 typedef struct list {
@@ -157,6 +158,41 @@ static void vocabularies_are_whole(void **state) {
     check_remove_dir(dir);
 }
 
+/* What was trained is loaded, encodes every byte, and uses its merges. */
+static void trained_tokenizers_load_and_round_trip(void **state) {
+    (void)state;
+    char *dir = check_temp_dir();
+    for (int kind = TP_BPE_BYTE_LEVEL; kind <= TP_BPE_SENTENCEPIECE; kind++) {
+        check_ok(train_generated((tp_bpe_kind)kind, 700, dir));
+        tp_tokenizer *t = tp_tokenizer_load(dir, NULL);
+        check_not_null(t);
+        assert_int_equal(tp_tokenizer_size(t), 700);
+        assert_int_equal(tp_tokenizer_bos(t), kind == TP_BPE_BYTE_LEVEL ? 698 : 1);
+        assert_int_equal(tp_tokenizer_eos(t), kind == TP_BPE_BYTE_LEVEL ? 699 : 2);
+        assert_true(tp_tokenizer_adds_bos(t) && tp_tokenizer_is_special(t, tp_tokenizer_eos(t)));
+        generator g = {.rng = tp_rng_stream(8, "held out", 0), .left = 20};
+        const char *text;
+        size_t n, total = 0, n_ids = 0;
+        while (next_generated(&g, &text, &n)) {
+            tp_ids ids = {0};
+            check_ok(tp_tokenizer_encode(t, text, n, TP_TOKENS_ADD_SPECIAL, &ids));
+            assert_int_equal(ids.data[0], tp_tokenizer_bos(t));
+            size_t length;
+            char *back = tp_tokenizer_decode(t, ids.data, ids.len, TP_TOKENS_SKIP_SPECIAL, &length);
+            assert_int_equal(length, n);
+            assert_memory_equal(back, text, n);
+            total += n;
+            n_ids += ids.len;
+            tp_free(back);
+            tp_ids_free(&ids);
+        }
+        assert_true(n_ids * 2 < total); /* an untrained one has an id for each byte */
+        tp_str_free(&g.text);
+        tp_tokenizer_free(t);
+    }
+    check_remove_dir(dir);
+}
+
 static void impossible_sizes_are_refused_in_a_sentence(void **state) {
     (void)state;
     char *dir = check_temp_dir();
@@ -178,6 +214,7 @@ int main(void) {
         cmocka_unit_test(overlapping_pairs_are_counted_as_they_merge),
         cmocka_unit_test(equal_text_gives_equal_bytes),
         cmocka_unit_test(vocabularies_are_whole),
+        cmocka_unit_test(trained_tokenizers_load_and_round_trip),
         cmocka_unit_test(impossible_sizes_are_refused_in_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,239 @@
+/* From text to ids: the five stages told in tokenizer_parts.h. */
+#include "base/mem.h"
+#include "base/str.h"
+#include "text/tokenizer_parts.h"
+#include "text/unicode.h"
+
+#include <string.h>
+
+typedef struct encoding { /* what one call of tp_tokenizer_encode carries along */
+    const tp_tokenizer *t;
+    unsigned flags;
+    tp_ids *out;
+    tp_str text, plain, spare; /* the normalised stretch, its part between added tokens, and where a step writes */
+    tp_spans words, cut;
+} encoding;
+
+/* ---- BPE of one word ---- */
+
+static void append_unknown(const tp_tokenizer *t, tp_ids *out, size_t word) {
+    if (t->unknown < 0) return;
+    if (t->fuse_unknown && out->len > word && out->data[out->len - 1] == t->unknown) return;
+    tp_ids_append(out, t->unknown);
+}
+
+/* A character without a token of its own: its bytes, if all of them have one. `word` is where the word starts in out.
+ */
+static void append_fallback(const tp_tokenizer *t, const char *bytes, size_t n, tp_ids *out, size_t word) {
+    for (size_t i = 0; i < n; i++) {
+        if (t->byte_id[(unsigned char)bytes[i]] < 0) {
+            append_unknown(t, out, word);
+            return;
+        }
+    }
+    for (size_t i = 0; i < n; i++) tp_ids_append(out, t->byte_id[(unsigned char)bytes[i]]);
+}
+
+static void append_symbols(const tp_tokenizer *t, const char *text, size_t n, tp_ids *out) {
+    size_t word = out->len;
+    for (size_t at = 0; at < n;) {
+        uint32_t code;
+        size_t length = t->byte_level ? 1 : tp_utf8_decode(text + at, n - at, &code);
+        if (length == 0) { /* not a character: a byte */
+            append_fallback(t, text + at++, 1, out, word);
+            continue;
+        }
+        int32_t id = tp_tokenizer_symbol(t, text + at, length);
+        if (id >= 0) {
+            tp_ids_append(out, id);
+        } else {
+            append_fallback(t, text + at, length, out, word);
+        }
+        at += length;
+    }
+}
+
+/* SentencePiece may know a character only as a part of longer pieces. It has an id beyond the vocabulary until here, so
+ * that those pieces can be merged; what is left of such ids becomes bytes. */
+static void replace_private_ids(const tp_tokenizer *t, tp_ids *out, size_t word) {
+    size_t first = word;
+    while (first < out->len && out->data[first] < t->size) first++;
+    if (first == out->len) return;
+    size_t n = out->len - first;
+    int32_t *ids = tp_alloc(n * sizeof *ids);
+    memcpy(ids, out->data + first, n * sizeof *ids);
+    out->len = first;
+    for (size_t i = 0; i < n; i++) {
+        size_t length = 0;
+        const char *bytes = ids[i] < t->size ? NULL : tp_vocab_text(&t->vocab, ids[i], &length);
+        if (bytes == NULL) {
+            tp_ids_append(out, ids[i]);
+        } else {
+            append_fallback(t, bytes, length, out, word);
+        }
+    }
+    tp_free(ids);
+}
+
+static void encode_word(const tp_tokenizer *t, const char *text, size_t n, tp_ids *out) {
+    if (t->whole_words) {
+        int32_t id = tp_vocab_find(&t->vocab, text, n);
+        if (id >= 0) {
+            tp_ids_append(out, id);
+            return;
+        }
+    }
+    size_t word = out->len;
+    append_symbols(t, text, n, out);
+    if (out->len > word) out->len = word + tp_bpe_merge(t->bpe, out->data + word, out->len - word);
+    if (t->vocab.size > (size_t)t->size) replace_private_ids(t, out, word);
+}
+
+/* ---- steps that rewrite a text ---- */
+
+static void replace_all(tp_str *out, const char *text, size_t n, const char *from, const char *to) {
+    size_t length = strlen(from);
+    const char *end = text + n, *found;
+    while ((found = memmem(text, (size_t)(end - text), from, length)) != NULL) {
+        tp_str_append(out, text, (size_t)(found - text));
+        tp_str_append_text(out, to);
+        text = found + length;
+    }
+    tp_str_append(out, text, (size_t)(end - text));
+}
+
+static void squeeze_blanks(tp_str *out, const char *text, size_t n) {
+    while (n > 0 && text[n - 1] == ' ') n--;
+    for (size_t i = 0; i < n; i++)
+        if (text[i] != ' ' || (out->len > 0 && text[i - 1] != ' ')) tp_str_append_char(out, text[i]);
+}
+
+static bool wants_prefix(const encoding *e, const tp_step *step, const char *text, size_t n, bool first) {
+    if (n == 0 || (first ? (e->flags & TP_TOKENS_NO_PREFIX) != 0 : step->first_only)) return false;
+    size_t length = strlen(step->to);
+    return step->kind == TP_STEP_PREPEND || n < length || memcmp(text, step->to, length) != 0;
+}
+
+/* One step from `text` (which may lie in *out) to *out; *spare is scratch. `first`: the text starts the whole one. */
+static void rewrite(encoding *e, const tp_step *step, const char *text, size_t n, bool first, tp_str *out,
+                    tp_str *spare) {
+    tp_str_clear(spare);
+    switch (step->kind) {
+    case TP_STEP_NFC:
+        tp_utf8_append_nfc(spare, text, n);
+        break;
+    case TP_STEP_SQUEEZE:
+        squeeze_blanks(spare, text, n);
+        break;
+    case TP_STEP_REPLACE:
+        replace_all(spare, text, n, step->from, step->to);
+        break;
+    case TP_STEP_PREPEND:
+    case TP_STEP_PREFIX:
+        if (wants_prefix(e, step, text, n, first)) tp_str_append_text(spare, step->to);
+        tp_str_append(spare, text, n);
+        break;
+    case TP_STEP_SPLIT:
+        break; /* never here */
+    }
+    tp_str other = *out;
+    *out = *spare;
+    *spare = other;
+}
+
+static void normalize(encoding *e, const char *text, size_t n, bool first) {
+    tp_str_clear(&e->text);
+    tp_str_append(&e->text, text, n);
+    for (size_t i = 0; i < e->t->normalizers.len; i++)
+        rewrite(e, &e->t->normalizers.data[i], e->text.data, e->text.len, first, &e->text, &e->spare);
+}
+
+void tp_tokenizer_normalize(const tp_tokenizer *t, const char *text, size_t n, tp_str *out) {
+    encoding e = {.t = t};
+    normalize(&e, text, n, true);
+    tp_str_append(out, e.text.data, e.text.len);
+    tp_str_free(&e.text);
+    tp_str_free(&e.spare);
+}
+
+/* ---- pre-tokenizers ---- */
+
+static void encode_words(encoding *e, const char *text) {
+    for (size_t w = 0; w < e->words.len; w++)
+        encode_word(e->t, text + e->words.data[w].begin, e->words.data[w].end - e->words.data[w].begin, e->out);
+}
+
+static tp_status encode_plain(encoding *e, const char *text, size_t n, bool first) {
+    const tp_tokenizer *t = e->t;
+    size_t i = 0;
+    for (; i < t->pre_tokenizers.len && t->pre_tokenizers.data[i].kind != TP_STEP_SPLIT; i++) {
+        rewrite(e, &t->pre_tokenizers.data[i], text, n, first, &e->plain, &e->spare);
+        text = e->plain.data;
+        n = e->plain.len;
+    }
+    e->words.len = 0;
+    tp_spans_append(&e->words, 0, n);
+    for (; i < t->pre_tokenizers.len; i++) {
+        const tp_step *step = &t->pre_tokenizers.data[i];
+        e->cut.len = 0;
+        for (size_t w = 0; w < e->words.len; w++)
+            TP_TRY(tp_pattern_split(step->pattern, text, e->words.data[w], step->how, &e->cut));
+        tp_spans other = e->words;
+        e->words = e->cut;
+        e->cut = other;
+    }
+    encode_words(e, text);
+    return TP_OK;
+}
+
+/* ---- added tokens, before and after normalising ---- */
+
+static tp_status encode_stretch(encoding *e, const char *text, size_t n, bool first) {
+    if (n == 0) return TP_OK;
+    if (e->t->normalizers.len > 0) {
+        normalize(e, text, n, first);
+        text = e->text.data;
+        n = e->text.len;
+    }
+    bool specials = (e->flags & TP_TOKENS_PARSE_SPECIAL) != 0;
+    size_t at = 0;
+    tp_added_match match;
+    while (tp_added_find(&e->t->normal_added, text, at, n, specials, &match)) {
+        if (match.begin > at) TP_TRY(encode_plain(e, text + at, match.begin - at, first && at == 0));
+        tp_ids_append(e->out, match.id);
+        at = match.end;
+    }
+    return at < n ? encode_plain(e, text + at, n - at, first && at == 0) : TP_OK;
+}
+
+static tp_status encode_text(encoding *e, const char *text, size_t n) {
+    bool specials = (e->flags & TP_TOKENS_PARSE_SPECIAL) != 0;
+    size_t at = 0;
+    tp_added_match match;
+    while (tp_added_find(&e->t->raw_added, text, at, n, specials, &match)) {
+        TP_TRY(encode_stretch(e, text + at, match.begin - at, at == 0));
+        tp_ids_append(e->out, match.id);
+        at = match.end;
+    }
+    return encode_stretch(e, text + at, n - at, at == 0);
+}
+
+tp_status tp_tokenizer_encode(const tp_tokenizer *t, const char *text, size_t n, unsigned flags, tp_ids *out) {
+    if (n >= INT32_MAX / 4) /* positions are 32 bits, and normalising may make a text longer */
+        return tp_fail(TP_ERR_ARGUMENT, "a text of %zu bytes is too long to encode at once: at most %d bytes are", n,
+                       INT32_MAX / 4);
+    encoding e = {.t = t, .flags = flags, .out = out};
+    size_t before = out->len;
+    if (flags & TP_TOKENS_ADD_SPECIAL)
+        for (size_t i = 0; i < t->before.len; i++) tp_ids_append(out, t->before.data[i]);
+    tp_status status = encode_text(&e, text, n);
+    if (flags & TP_TOKENS_ADD_SPECIAL)
+        for (size_t i = 0; i < t->after.len; i++) tp_ids_append(out, t->after.data[i]);
+    if (status != TP_OK) out->len = before;
+    tp_str_free(&e.text);
+    tp_str_free(&e.spare);
+    tp_str_free(&e.plain);
+    tp_spans_free(&e.words);
+    tp_spans_free(&e.cut);
+    return status;
+}

@@ -1,0 +1,325 @@
+/* Reading SentencePiece's tokenizer.model: a protocol buffer (sentencepiece_model.proto of google/sentencepiece), of
+ * which we need a few fields. The reader is our own, a page long, and checks every length before it uses it.
+ *
+ * A SentencePiece BPE model has no list of merges: two neighbours may be joined when their text together is a piece,
+ * the piece with the highest score first. Every way to cut each piece into two others gives the same as pairs with
+ * ranks. */
+#include "base/mem.h"
+#include "text/tokenizer_parts.h"
+#include "text/unicode.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct reader { /* what is left of a message */
+    const unsigned char *at, *end;
+    const unsigned char *start; /* of the file, to say where something is wrong */
+    const char *path;
+} reader;
+
+typedef struct field {
+    uint32_t number, wire;
+    uint64_t value; /* wire 0, 1 and 5 */
+    reader inside;  /* wire 2 */
+} field;
+
+static tp_status broken(const reader *r, const char *what) {
+    return tp_fail(TP_ERR_FORMAT, "%s is not a whole SentencePiece model: %s at byte %zu", r->path, what,
+                   (size_t)(r->at - r->start));
+}
+
+static tp_status read_varint(reader *r, uint64_t *value) {
+    *value = 0;
+    for (int shift = 0; shift < 70; shift += 7) {
+        if (r->at == r->end) return broken(r, "a number is cut off");
+        unsigned char byte = *r->at++;
+        if (shift == 63 && byte > 1) break;
+        *value |= (uint64_t)(byte & 0x7F) << shift;
+        if (byte < 0x80) return TP_OK;
+    }
+    return broken(r, "a number is longer than 64 bits");
+}
+
+static tp_status read_fixed(reader *r, size_t n, uint64_t *value) {
+    if ((size_t)(r->end - r->at) < n) return broken(r, "a number is cut off");
+    *value = 0;
+    for (size_t i = 0; i < n; i++) *value |= (uint64_t)r->at[i] << (8 * i);
+    r->at += n;
+    return TP_OK;
+}
+
+static tp_status read_field(reader *r, field *f) {
+    uint64_t tag, length;
+    TP_TRY(read_varint(r, &tag));
+    if (tag >> 3 == 0 || tag >> 3 > 0x1FFFFFFF) return broken(r, "a field has an impossible number");
+    *f = (field){.number = (uint32_t)(tag >> 3), .wire = (uint32_t)(tag & 7)};
+    switch (f->wire) {
+    case 0:
+        return read_varint(r, &f->value);
+    case 1:
+        return read_fixed(r, 8, &f->value);
+    case 5:
+        return read_fixed(r, 4, &f->value);
+    case 2:
+        TP_TRY(read_varint(r, &length));
+        if (length > (uint64_t)(r->end - r->at)) return broken(r, "a field is longer than what is left");
+        f->inside = (reader){r->at, r->at + length, r->start, r->path};
+        r->at += length;
+        return TP_OK;
+    default:
+        return broken(r, "a field has an unknown type");
+    }
+}
+
+static tp_status want(const reader *r, const field *f, uint32_t wire) {
+    return f->wire == wire ? TP_OK : broken(r, "a field has another type than expected");
+}
+
+/* ---- the messages ---- */
+
+enum piece_type { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6 };
+enum model_type { UNIGRAM = 1, BPE = 2, WORD = 3, CHAR = 4 };
+
+typedef struct piece {
+    const char *text;
+    size_t length;
+    float score;
+    uint64_t type;
+    int32_t rank;
+} piece;
+
+typedef struct model {
+    tp_tokenizer *t;
+    piece *pieces;
+    size_t n_pieces, capacity;
+    uint64_t type;
+    bool byte_fallback, suffix, prefix, squeeze, escape, charsmap;
+    int64_t unknown, bos, eos;
+    const char *path;
+} model;
+
+static tp_status read_piece(model *m, reader r) {
+    piece p = {.text = "", .type = NORMAL};
+    field f;
+    while (r.at < r.end) {
+        TP_TRY(read_field(&r, &f));
+        if (f.number == 1) {
+            TP_TRY(want(&r, &f, 2));
+            p.text = (const char *)f.inside.at;
+            p.length = (size_t)(f.inside.end - f.inside.at);
+        } else if (f.number == 2) {
+            TP_TRY(want(&r, &f, 5));
+            uint32_t bits = (uint32_t)f.value;
+            memcpy(&p.score, &bits, sizeof p.score);
+        } else if (f.number == 3) {
+            TP_TRY(want(&r, &f, 0));
+            p.type = f.value;
+        }
+    }
+    if (m->n_pieces >= TP_MOST_TOKENS)
+        return tp_fail(TP_ERR_FORMAT, "%s: more than the %d pieces supported", m->path, TP_MOST_TOKENS);
+    if (p.length == 0 || p.length > TP_LONGEST_TOKEN)
+        return tp_fail(TP_ERR_FORMAT, "%s: piece %zu is %zu bytes long, 1 to %d were expected", m->path, m->n_pieces,
+                       p.length, TP_LONGEST_TOKEN);
+    if (isnan(p.score))
+        return tp_fail(TP_ERR_FORMAT, "%s: the score of piece %zu is not a number", m->path, m->n_pieces);
+    tp_grow(&m->pieces, &m->capacity, m->n_pieces, sizeof *m->pieces);
+    m->pieces[m->n_pieces++] = p;
+    return TP_OK;
+}
+
+static tp_status read_trainer_spec(model *m, reader r) {
+    field f;
+    while (r.at < r.end) {
+        TP_TRY(read_field(&r, &f));
+        switch (f.number) {
+        case 3:
+            m->type = f.value;
+            break;
+        case 24:
+            m->suffix = f.value != 0;
+            break;
+        case 35:
+            m->byte_fallback = f.value != 0;
+            break;
+        case 40:
+            m->unknown = (int64_t)f.value;
+            break; /* -1, written as 2^64 - 1, says there is none */
+        case 41:
+            m->bos = (int64_t)f.value;
+            break;
+        case 42:
+            m->eos = (int64_t)f.value;
+            break;
+        default:
+            continue;
+        }
+        TP_TRY(want(&r, &f, 0));
+    }
+    return TP_OK;
+}
+
+static tp_status read_normalizer_spec(model *m, reader r) {
+    field f;
+    while (r.at < r.end) {
+        TP_TRY(read_field(&r, &f));
+        switch (f.number) {
+        case 2:
+            TP_TRY(want(&r, &f, 2));
+            m->charsmap = f.inside.end > f.inside.at;
+            continue;
+        case 3:
+            m->prefix = f.value != 0;
+            break;
+        case 4:
+            m->squeeze = f.value != 0;
+            break;
+        case 5:
+            m->escape = f.value != 0;
+            break;
+        default:
+            continue;
+        }
+        TP_TRY(want(&r, &f, 0));
+    }
+    return TP_OK;
+}
+
+static tp_status read_model(model *m, reader r) {
+    field f;
+    while (r.at < r.end) {
+        TP_TRY(read_field(&r, &f));
+        if (f.number < 1 || f.number > 3) continue;
+        TP_TRY(want(&r, &f, 2));
+        TP_TRY(f.number == 1   ? read_piece(m, f.inside)
+               : f.number == 2 ? read_trainer_spec(m, f.inside)
+                               : read_normalizer_spec(m, f.inside));
+    }
+    static const char *const types[] = {"", "unigram", "BPE", "word", "character"};
+    if (m->n_pieces == 0) return tp_fail(TP_ERR_FORMAT, "%s is not a SentencePiece model: it has no pieces", m->path);
+    if (m->type != BPE)
+        return tp_fail(TP_ERR_UNSUPPORTED, "%s is a SentencePiece model of type %s, only BPE is supported", m->path,
+                       m->type <= CHAR ? types[m->type] : "unknown");
+    if (m->charsmap || m->suffix)
+        return tp_fail(TP_ERR_UNSUPPORTED, "%s: a SentencePiece model with %s is not supported", m->path,
+                       m->charsmap ? "a character map (normalisation other than identity)" : "blanks as suffixes");
+    return TP_OK;
+}
+
+/* ---- from pieces to a tokenizer ---- */
+
+static tp_status add_pieces(model *m) {
+    tp_tokenizer *t = m->t;
+    for (size_t i = 0; i < m->n_pieces; i++) {
+        const piece *p = &m->pieces[i];
+        int32_t id = (int32_t)i;
+        tp_added_token token = {.id = id};
+        tp_vocab_set(&t->vocab, id, p->text, p->length);
+        bool findable = p->type == NORMAL || p->type == USER_DEFINED;
+        if (findable && !tp_vocab_index(&t->vocab, id))
+            return tp_fail(TP_ERR_FORMAT, "%s: piece %zu has the same text as another one", m->path, i);
+        switch (p->type) {
+        case UNKNOWN:
+            t->unknown = id; /* fall through */
+        case CONTROL:
+            tp_vocab_set(&t->pieces, id, p->text, p->length);
+            tp_ids_append(&t->specials, id);
+            token.special = true;
+            tp_added_put(&t->raw_added, p->text, p->length, token);
+            continue;
+        case USER_DEFINED:
+            tp_added_put(&t->normal_added, p->text, p->length, token);
+            break;
+        case BYTE:
+            if (tp_byte_token(p->text, p->length) < 0)
+                return tp_fail(TP_ERR_FORMAT, "%s: piece %zu is a byte but not written like <0x0A>", m->path, i);
+            break;
+        case NORMAL:
+            break;
+        default:
+            return tp_fail(TP_ERR_UNSUPPORTED, "%s: piece %zu has the type %llu, which is not supported", m->path, i,
+                           (unsigned long long)p->type);
+        }
+        tp_tokenizer_set_written_piece(t, id, p->text, p->length, p->type == BYTE && m->byte_fallback);
+    }
+    t->size = (int32_t)m->n_pieces;
+    return TP_OK;
+}
+
+/* Characters that stand in longer pieces only get ids behind the vocabulary, so that pairs can name them. */
+static void add_private_ids(model *m) {
+    tp_vocab *v = &m->t->vocab;
+    for (size_t i = 0; i < m->n_pieces; i++) {
+        const piece *p = &m->pieces[i];
+        for (size_t at = 0, length; p->type == NORMAL && at < p->length; at += length) {
+            uint32_t code;
+            length = tp_utf8_decode(p->text + at, p->length - at, &code);
+            if (length == 0) {
+                length = 1; /* a stray byte never is a symbol */
+            } else if (tp_vocab_find(v, p->text + at, length) < 0) {
+                int32_t id = (int32_t)v->size;
+                tp_vocab_set(v, id, p->text + at, length);
+                tp_vocab_index(v, id);
+            }
+        }
+    }
+}
+
+static int by_score(const void *a, const void *b) {
+    const piece *x = *(piece *const *)a, *y = *(piece *const *)b;
+    return (x->score < y->score) - (x->score > y->score);
+}
+
+/* Pieces of equal score have equal ranks. */
+static void rank_pieces(model *m) {
+    piece **order = tp_alloc(m->n_pieces * sizeof *order);
+    for (size_t i = 0; i < m->n_pieces; i++) order[i] = &m->pieces[i];
+    qsort(order, m->n_pieces, sizeof *order, by_score);
+    int32_t rank = 0;
+    for (size_t i = 0; i < m->n_pieces; i++) {
+        if (i > 0 && order[i]->score < order[i - 1]->score) rank++;
+        order[i]->rank = rank;
+    }
+    tp_free(order);
+}
+
+static void add_steps(const model *m) {
+    tp_steps *steps = &m->t->normalizers;
+    if (m->squeeze) tp_steps_add(steps, TP_STEP_SQUEEZE);
+    if (m->prefix) tp_steps_add(steps, TP_STEP_PREPEND)->to = tp_strdup(m->escape ? TP_BLANK : " ");
+    if (m->escape) {
+        tp_step *step = tp_steps_add(steps, TP_STEP_REPLACE);
+        step->from = tp_strdup(" ");
+        step->to = tp_strdup(TP_BLANK);
+    }
+    m->t->adds_prefix = m->prefix;
+}
+
+static tp_status build(model *m) {
+    tp_tokenizer *t = m->t;
+    TP_TRY(add_pieces(m));
+    t->fuse_unknown = true;
+    add_private_ids(m);
+    rank_pieces(m);
+    for (size_t i = 0; i < m->n_pieces; i++)
+        if (m->pieces[i].type == NORMAL) tp_tokenizer_add_splits(t, (int32_t)i, m->pieces[i].rank);
+    add_steps(m);
+    tp_added_finish(&t->raw_added);
+    tp_added_finish(&t->normal_added);
+    if (m->bos >= 0 && m->bos < t->size) t->bos = (int32_t)m->bos;
+    if (m->eos >= 0 && m->eos < t->size) t->eos = (int32_t)m->eos;
+    if (t->bos >= 0) tp_ids_append(&t->before, t->bos); /* as Llama and Mistral, unless tokenizer_config.json objects */
+    return TP_OK;
+}
+
+tp_status tp_tokenizer_read_sentencepiece(tp_tokenizer *t, const char *bytes, size_t n, const char *path) {
+    /* The defaults of the format, where a file says nothing. */
+    model m = {
+        .t = t, .type = UNIGRAM, .prefix = true, .squeeze = true, .escape = true, .bos = 1, .eos = 2, .path = path};
+    const unsigned char *start = (const unsigned char *)bytes;
+    tp_status status = read_model(&m, (reader){start, start + n, start, path});
+    if (status == TP_OK) status = build(&m);
+    tp_free(m.pieces);
+    return status;
+}

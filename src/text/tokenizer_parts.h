@@ -1,0 +1,91 @@
+/* The inside of a tokenizer, shared by its loaders (tokenizer_json.c, sentencepiece.c, tiktoken.c) and the pipeline
+ * that encodes (encode.c); private to this folder.
+ *
+ * A text goes through five stages: added tokens are cut out of it; the rest is normalised; added tokens that are
+ * matched after normalising are cut out; pre-tokenizer steps cut words; BPE merges each word's symbols. */
+#ifndef TP_TEXT_TOKENIZER_PARTS_H
+#define TP_TEXT_TOKENIZER_PARTS_H
+
+#include "text/added.h"
+#include "text/bpe.h"
+#include "text/pretokenize.h"
+#include "text/tokenizer.h"
+#include "text/vocab.h"
+
+#define TP_BLANK "\xE2\x96\x81" /* U+2581, what SentencePiece writes for a blank */
+
+typedef enum tp_step_kind {
+    TP_STEP_NFC,
+    TP_STEP_SQUEEZE, /* SentencePiece: no blanks at the ends, single ones between */
+    TP_STEP_REPLACE, /* `from` by `to` */
+    TP_STEP_PREPEND, /* `to` before every text that is not empty */
+    TP_STEP_PREFIX,  /* the same, unless it starts with `to`; with `first_only`, where the whole text starts alone */
+    TP_STEP_SPLIT,   /* pre-tokenizers only, behind all others: cut by `pattern` */
+} tp_step_kind;
+
+typedef struct tp_step {
+    tp_step_kind kind;
+    char *from, *to; /* zero-terminated */
+    bool first_only;
+    tp_pattern *pattern;
+    tp_split how;
+} tp_step;
+
+typedef struct tp_steps {
+    tp_step *data;
+    size_t len, capacity;
+} tp_steps;
+
+struct tp_tokenizer {
+    bool byte_level;
+    int32_t size;
+    tp_vocab vocab;         /* what is looked up: byte-level tokens as bytes, others as written (U+2581, <0x0A>) */
+    tp_vocab pieces;        /* [size] what a token stands for in a decoded text */
+    unsigned char *special; /* [size], made from `specials` when all is loaded */
+    tp_ids specials;
+    tp_bpe *bpe;
+    int32_t byte_id[256]; /* byte-level: the byte's symbol; else its fallback token; -1: none */
+    int32_t unknown;      /* -1: what has no token is dropped */
+    bool fuse_unknown;
+    bool whole_words; /* a word that is a token is not merged, but taken (Llama 3, tiktoken) */
+    bool adds_prefix; /* every stretch of text got a blank in front that decoding takes away */
+    bool prefix_first_only;
+    tp_added raw_added, normal_added; /* matched before and after normalising */
+    tp_steps normalizers, pre_tokenizers;
+    tp_ids before, after; /* ids that ADD_SPECIAL puts around a text */
+    int32_t bos, eos;
+    char fingerprint[33];
+};
+
+tp_tokenizer *tp_tokenizer_new(void);
+tp_step *tp_steps_add(tp_steps *steps, tp_step_kind kind);
+
+/* Appends the text as the normalisers make it. */
+void tp_tokenizer_normalize(const tp_tokenizer *t, const char *text, size_t n, tp_str *out);
+
+/* The symbol that one character (or one invalid byte) starts as, -1 if it has none. */
+int32_t tp_tokenizer_symbol(const tp_tokenizer *t, const char *bytes, size_t n);
+
+/* Adds a merge of two entries of t->vocab, working out where it joins. */
+void tp_tokenizer_add_merge(tp_tokenizer *t, int32_t left, int32_t right, int32_t rank, int32_t joined);
+
+/* Adds, for the token `joined`, every way to cut it in two halves that t->vocab finds, all with the same rank. */
+void tp_tokenizer_add_splits(tp_tokenizer *t, int32_t joined, int32_t rank);
+
+/* Sets t->pieces from the written form: U+2581 becomes a blank, "<0x0A>" a byte (and is entered into byte_id). */
+void tp_tokenizer_set_written_piece(tp_tokenizer *t, int32_t id, const char *text, size_t n, bool is_byte);
+/* The byte that a token written "<0x0A>" names; -1 if it is none. */
+int tp_byte_token(const char *text, size_t n);
+
+/* Each fills a new tokenizer from the bytes of a file called `path`. */
+tp_status tp_tokenizer_read_json(tp_tokenizer *t, const char *bytes, size_t n, const char *path);
+tp_status tp_tokenizer_read_sentencepiece(tp_tokenizer *t, const char *bytes, size_t n, const char *path);
+tp_status tp_tokenizer_read_tiktoken(tp_tokenizer *t, const char *bytes, size_t n, const char *path,
+                                     const char *pattern);
+
+/* tokenizer_config.json and config.json in `folder`, as far as they are there: BOS, EOS and whether they are added. */
+tp_status tp_tokenizer_read_config(tp_tokenizer *t, const char *folder);
+
+enum { TP_LONGEST_TOKEN = 1024, TP_MOST_TOKENS = 1 << 22 }; /* bounds on what a file may claim */
+
+#endif

@@ -1,0 +1,228 @@
+/* Tokenizers: published vectors, ids from the reference libraries, small vocabularies of our own whose merges can be
+ * followed by hand, bytes that survive, and files that lie. */
+#include "check.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/str.h"
+#include "text/tokenizer.h"
+#include "text/train_bpe.h"
+
+/* ---- helpers ---- */
+
+static tp_tokenizer *load_shared(const char *name, const char *pattern) {
+    tp_tokenizer *t = tp_tokenizer_load(check_shared(name), pattern);
+    check_not_null(t);
+    return t;
+}
+
+static void assert_ids(const tp_tokenizer *t, const char *text, size_t n, unsigned flags, const int32_t *expected,
+                       size_t n_expected, const char *where) {
+    tp_ids ids = {0};
+    check_ok(tp_tokenizer_encode(t, text, n, flags, &ids));
+    bool same =
+        ids.len == n_expected && (n_expected == 0 || memcmp(ids.data, expected, n_expected * sizeof *expected) == 0);
+    if (!same) {
+        fprintf(stderr, "%s: `%.*s`\n  expected", where, (int)n, text);
+        for (size_t i = 0; i < n_expected; i++) fprintf(stderr, " %d", expected[i]);
+        fprintf(stderr, "\n  found   ");
+        for (size_t i = 0; i < ids.len; i++) fprintf(stderr, " %d", ids.data[i]);
+        fprintf(stderr, "\n");
+    }
+    assert_true(same);
+    tp_ids_free(&ids);
+}
+
+#define assert_text_ids(t, text, flags, ...)                                                                           \
+    assert_ids(t, text, sizeof(text) - 1, flags, (const int32_t[]){__VA_ARGS__},                                       \
+               sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t), __func__)
+
+static void assert_round_trip(const tp_tokenizer *t, const char *text, size_t n, unsigned flags) {
+    tp_ids ids = {0};
+    check_ok(tp_tokenizer_encode(t, text, n, flags, &ids));
+    size_t length;
+    char *back = tp_tokenizer_decode(t, ids.data, ids.len, flags, &length);
+    assert_int_equal(length, n);
+    assert_memory_equal(back, text, n);
+    tp_free(back);
+    tp_ids_free(&ids);
+}
+
+/* Texts of every kind of byte: random bytes, random characters, and both mixed with words. */
+static void assert_random_round_trips(const tp_tokenizer *t) {
+    static const char *const parts[] = {" ",
+                                        "  ",
+                                        "the",
+                                        " of",
+                                        "\n",
+                                        "\r\n",
+                                        "\t",
+                                        "'ll",
+                                        "12",
+                                        "caf\xC3\xA9",
+                                        "\xE4\xBD\xA0",
+                                        "\xF0\x9F\x98\x80",
+                                        "\xE2\x80\x8D",
+                                        "e\xCC\x81",
+                                        "\xC2\xA0",
+                                        "!!",
+                                        "\xF0\x9F",
+                                        "\xED\xA0\x80"};
+    tp_rng rng = tp_rng_stream(1, "round trip", 0);
+    char text[300];
+    for (int i = 0; i < 2000; i++) {
+        size_t n = 0, wanted = tp_rng_below(&rng, 200);
+        while (n < wanted) {
+            if (tp_rng_below(&rng, 4) == 0) {
+                text[n++] = (char)tp_rng_below(&rng, 256);
+            } else {
+                const char *part = parts[tp_rng_below(&rng, 18)];
+                memcpy(text + n, part, strlen(part));
+                n += strlen(part);
+            }
+        }
+        assert_round_trip(t, text, n, TP_TOKENS_PLAIN);
+        assert_round_trip(t, text, n, TP_TOKENS_NO_PREFIX);
+    }
+}
+
+/* ---- the published vectors ---- */
+
+static void assert_vectors(const tp_tokenizer *t, const char *name) {
+    static const char separator[] = "\n__ggml_vocab_test__\n";
+    char *path = tp_format("tokenizers/ggml-vocab-%s.gguf.inp", name), *inputs, *outputs;
+    size_t n, m, count = 0;
+    check_ok(tp_read_file(check_shared(path), 0, &inputs, &n));
+    memcpy(path + strlen(path) - 3, "out", 3);
+    check_ok(tp_read_file(check_shared(path), 0, &outputs, &m));
+    char *line = outputs;
+    for (char *text = inputs, *end; (end = strstr(text, separator)) != NULL; text = end + strlen(separator), count++) {
+        tp_ids expected = {0};
+        char *feed = strchr(line, '\n');
+        while (line < feed && strchr(line, ' ') != NULL && strchr(line, ' ') < feed) {
+            tp_ids_append(&expected, (int32_t)strtol(line, &line, 10));
+            while (*line != ' ' && line < feed) line++;
+        }
+        line = feed + 1;
+        assert_ids(t, text, (size_t)(end - text), TP_TOKENS_PLAIN, expected.data, expected.len, name);
+        assert_round_trip(t, text, (size_t)(end - text), TP_TOKENS_PLAIN);
+        tp_ids_free(&expected);
+    }
+    assert_int_equal(count, 46);
+    tp_free(inputs);
+    tp_free(outputs);
+    tp_free(path);
+}
+
+static void llama2_matches_its_vectors(void **state) {
+    (void)state;
+    check_needs_shared("tokenizers/llama2/tokenizer.model");
+    tp_tokenizer *t = load_shared("tokenizers/llama2/tokenizer.model", NULL);
+    assert_vectors(t, "llama-spm");
+    assert_int_equal(tp_tokenizer_size(t), 32000);
+    assert_int_equal(tp_tokenizer_bos(t), 1);
+    assert_int_equal(tp_tokenizer_eos(t), 2);
+    assert_string_equal(tp_tokenizer_kind(t), "SentencePiece BPE");
+    assert_random_round_trips(t);
+    assert_text_ids(t, "Hello</s>World", TP_TOKENS_ADD_SPECIAL | TP_TOKENS_PARSE_SPECIAL, 1, 15043, 2, 2787);
+    tp_tokenizer_free(t);
+}
+
+static void llama3_matches_its_vectors(void **state) {
+    (void)state;
+    check_needs_shared("tokenizers/llama3/tokenizer.model");
+    tp_tokenizer *t = load_shared("tokenizers/llama3/tokenizer.model", "llama3");
+    assert_vectors(t, "llama-bpe");
+    assert_int_equal(tp_tokenizer_size(t), 128256);
+    assert_int_equal(tp_tokenizer_bos(t), 128000);
+    assert_int_equal(tp_tokenizer_eos(t), 128001);
+    assert_true(tp_tokenizer_adds_bos(t));
+    assert_string_equal(tp_tokenizer_kind(t), "byte-level BPE");
+    assert_string_equal(tp_tokenizer_piece(t, 128009, NULL), "<|eot_id|>");
+    assert_string_equal(tp_tokenizer_piece(t, 128255, NULL), "<|reserved_special_token_247|>");
+    assert_random_round_trips(t);
+    assert_text_ids(t, "Hello<|eot_id|>", TP_TOKENS_ADD_SPECIAL | TP_TOKENS_PARSE_SPECIAL, 128000, 9906, 128009);
+    assert_null(tp_tokenizer_load(check_shared("tokenizers/llama3/tokenizer.model"), NULL));
+    assert_non_null(strstr(tp_last_error(), "`llama3`"));
+    tp_tokenizer_free(t);
+}
+
+static void qwen2_matches_its_vectors(void **state) {
+    (void)state;
+    check_needs_shared("tokenizers/qwen/qwen.tiktoken");
+    tp_tokenizer *t = load_shared("tokenizers/qwen/qwen.tiktoken", "qwen2");
+    assert_vectors(t, "qwen2");
+    assert_int_equal(tp_tokenizer_eos(t), 151643);
+    assert_false(tp_tokenizer_adds_bos(t));
+    assert_random_round_trips(t);
+    tp_tokenizer_free(t);
+}
+
+/* ---- ids from the reference libraries (tools/reference/tokenizer_reference.py) ---- */
+
+static void assert_records(const tp_tokenizer *t, const json_t *records, unsigned flags, const char *where) {
+    assert_true(json_array_size(records) > 2);
+    for (size_t i = 0; i < json_array_size(records); i++) {
+        const json_t *record = json_array_get(records, i), *text = json_object_get(record, "text");
+        const json_t *ids = json_object_get(record, "ids");
+        tp_ids expected = {0};
+        for (size_t k = 0; k < json_array_size(ids); k++)
+            tp_ids_append(&expected, (int32_t)json_integer_value(json_array_get(ids, k)));
+        assert_ids(t, json_string_value(text), json_string_length(text), flags, expected.data, expected.len, where);
+        tp_ids_free(&expected);
+    }
+}
+
+static void nasty_texts_give_the_reference_ids(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *path;
+        unsigned flags; /* `tokenizers` always parses added tokens */
+    } cases[] = {{"llama2", "tokenizers/llama2/tokenizer.model", TP_TOKENS_PLAIN},
+                 {"mistral_v1", "tokenizers/mistral/tokenizer.model.v1", TP_TOKENS_PLAIN},
+                 {"mistral_v3", "tokenizers/mistral/mistral_instruct_tokenizer_240323.model.v3", TP_TOKENS_PLAIN},
+                 {"tinystories", "models/tinystories-656k", TP_TOKENS_PARSE_SPECIAL}};
+    json_t *nul = tp_json_load_file(TP_SOURCE_DIR "/tests/fixtures/text/nasty_nul.json");
+    check_not_null(nul);
+    for (int i = 0; i < 4; i++) {
+        check_needs_shared(cases[i].path);
+        char *path = tp_format("%s/tests/fixtures/text/nasty_%s.json", TP_SOURCE_DIR, cases[i].name);
+        json_t *records = tp_json_load_file(path);
+        check_not_null(records);
+        tp_tokenizer *t = load_shared(cases[i].path, NULL);
+        assert_records(t, records, cases[i].flags, cases[i].name);
+        assert_records(t, json_object_get(nul, cases[i].name), cases[i].flags, cases[i].name);
+        tp_tokenizer_free(t);
+        json_decref(records);
+        tp_free(path);
+    }
+    json_decref(nul);
+}
+
+static void tinystories_reads_as_its_card_says(void **state) {
+    (void)state;
+    check_needs_shared("models/tinystories-656k/tokenizer.json");
+    tp_tokenizer *t = load_shared("models/tinystories-656k", NULL);
+    assert_int_equal(tp_tokenizer_size(t), 2048);
+    assert_int_equal(tp_tokenizer_bos(t), 1);
+    assert_int_equal(tp_tokenizer_eos(t), 2);
+    assert_true(tp_tokenizer_adds_bos(t));
+    const int32_t start[] = {1, 147, 201, 282, 215, 286, 598};
+    char *text = tp_tokenizer_decode(t, start, 7, TP_TOKENS_SKIP_SPECIAL, NULL);
+    assert_string_equal(text, "Once upon a time, there was a little girl named ");
+    tp_free(text);
+    assert_text_ids(t, "Once upon a time, there was a little girl named ", TP_TOKENS_ADD_SPECIAL | TP_TOKENS_NO_PREFIX,
+                    1, 147, 201, 282, 215, 286, 598);
+    tp_tokenizer_free(t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(llama2_matches_its_vectors),         cmocka_unit_test(llama3_matches_its_vectors),
+        cmocka_unit_test(qwen2_matches_its_vectors),          cmocka_unit_test(nasty_texts_give_the_reference_ids),
+        cmocka_unit_test(tinystories_reads_as_its_card_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
