@@ -1,0 +1,145 @@
+/* The recipe: one JSON file that describes a whole experiment.
+ *
+ * Models, task, bridge, layout, losses, optimiser, seed: everything a run depends on stands here, so that a new phase
+ * of an experiment is a new file and not a new trainer. The complete recipe, every default filled in, is stored in each
+ * checkpoint; evaluation and serving read it from there. Reading is strict: a key nobody knows or a value of the wrong
+ * type is refused with the key's name. docs/recipe.md lists every key.
+ *
+ * Some defaults depend on how many classes the task has (SPEC 2), which is known only once its data is read:
+ *
+ *     tp_recipe *r = tp_recipe_load(path);          those fields are unset ("by the task" below)
+ *     ... command-line options overwrite fields, set or unset ...
+ *     task = tp_task_load(...);
+ *     tp_recipe_complete(r, task->n_labels, task->primer);      now every field holds what will be used
+ */
+#ifndef TP_BRIDGE_RECIPE_H
+#define TP_BRIDGE_RECIPE_H
+
+#include "base/json.h"
+#include "tensor/matmul.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum tp_loss_name {
+    TP_LOSS_LM,          /* cross-entropy on the answer tokens + EOS */
+    TP_LOSS_FIRST_TOKEN, /* cross-entropy on the first answer token alone */
+    TP_LOSS_DIVERSITY,   /* mean off-diagonal cosine of the flattened soft tokens of a batch */
+    TP_N_LOSSES,
+} tp_loss_name;
+
+typedef enum tp_loss_schedule {
+    TP_SCHEDULE_CONSTANT,
+    TP_SCHEDULE_ANNEAL, /* 0 until step `from`, then a straight line up to the full weight at step `to` and after */
+    TP_SCHEDULE_WINDOW, /* the full weight at steps from .. to - 1, 0 elsewhere */
+} tp_loss_schedule;
+
+typedef struct tp_loss_term {
+    tp_loss_name name;
+    double weight; /* NAN: by the task (lm 1, first_token 0.5, diversity 0.1, but 0 with two classes or fewer) */
+    tp_loss_schedule schedule;
+    int64_t from, to; /* optimiser steps; anneal and window only */
+} tp_loss_term;
+
+typedef enum tp_sender_prompt { TP_PROMPT_PLAIN, TP_PROMPT_LABELS } tp_sender_prompt; /* without, with list of labels */
+typedef enum tp_side { TP_SIDE_LEFT, TP_SIDE_RIGHT } tp_side;
+typedef enum tp_normaliser { TP_NORMALISER_WHITEN, TP_NORMALISER_NONE } tp_normaliser;
+typedef enum tp_output_scale { TP_SCALE_RMS, TP_SCALE_TANH } tp_output_scale;
+typedef enum tp_lr_schedule { TP_LR_COSINE, TP_LR_CONSTANT } tp_lr_schedule;
+typedef enum tp_cache_kind { TP_CACHE_MEMORY, TP_CACHE_DISK, TP_CACHE_NONE } tp_cache_kind;
+
+/* What describes a bridge by itself: all that tp_bridge_new needs beside widths, statistics and a seed. */
+typedef struct tp_bridge_recipe {
+    char kind[32];    /* the family: "perceiver" (tp_bridge_families lists them) */
+    int soft_tokens;  /* M; 0: by the task (8; 4 for two classes; 16 for 50 or more) */
+    int depth;        /* blocks */
+    int heads;        /* of attention; divides width */
+    int width;        /* d_b, the bottleneck's width */
+    int ffn_multiple; /* the feed-forward layer's width is this times d_b */
+    double dropout;   /* of what each attention and feed-forward layer adds, while training */
+    tp_normaliser normaliser;
+    bool learnable_normaliser; /* train its four vectors too */
+    tp_output_scale scale;
+} tp_bridge_recipe;
+
+enum { TP_MAX_LOSSES = 8 };
+
+typedef struct tp_recipe {
+    char *name; /* for tables and folders; the file's stem if the file does not say */
+    struct {
+        char *sender, *receiver; /* paths or names; NULL: given on the command line */
+    } models;
+    struct { /* as in tp_task_options (data/task.h); texts may be NULL */
+        char *name, *data, *train_file, *test_file, *text_column, *label_column;
+        double valid_fraction; /* 0.1 */
+        uint64_t split_seed;   /* 42 */
+        int64_t max_train, max_test;
+    } task;
+    struct {
+        int layer;             /* hidden state to tap: 0 = embeddings; -1: layer_fraction counts */
+        double layer_fraction; /* of the sender's depth; -1: by the task (1/2; 3/4 for two classes) */
+        tp_sender_prompt prompt;
+        int max_tokens;   /* of the whole prompt; the text in it is cut to fit */
+        tp_side truncate; /* the side of the text that is cut off */
+    } sender;
+    tp_bridge_recipe bridge;
+    char *layout; /* "{bos}{soft}{primer}"; see layout.h */
+    char *primer; /* NULL: the task's */
+    tp_loss_term losses[TP_MAX_LOSSES];
+    int n_losses; /* 0: lm, first_token and diversity with the weights above */
+    struct {
+        double lr; /* 0: by the task (2e-4; 5e-4 for two classes) */
+        double weight_decay, beta1, beta2, eps;
+        int64_t warmup; /* steps; -1: steps / 20 */
+        tp_lr_schedule schedule;
+        double min_lr_ratio; /* the cosine ends at lr times this */
+        double clip;         /* largest L2 norm of all gradients together; 0: no clipping */
+        int batch, accumulate;
+        int64_t steps; /* updates; 0: by the task (2000; 4000 for two classes; 3000 for 50 or more) */
+    } optimiser;
+    bool balanced; /* `sampling.balanced`: rows drawn with weight N / (n_c |C|) */
+    struct {
+        int64_t patience; /* evaluations without improvement before stopping; 0: never */
+        int64_t every;    /* steps between validations */
+    } early_stopping;
+    struct {
+        int64_t every; /* steps; 0: never */
+        int64_t examples;
+    } quick_eval;
+    struct {
+        tp_cache_kind kind;
+        int64_t max_bytes;
+    } cache;
+    int64_t calibration_texts; /* `calibration.texts` */
+    tp_math math;
+    uint64_t seed;
+} tp_recipe;
+
+/* Reads a file. NULL on error. */
+tp_recipe *tp_recipe_load(const char *path);
+
+/* The same from a JSON object (borrowed); `name` is what error messages call it. An empty object is a valid recipe. */
+tp_recipe *tp_recipe_from_json(json_t *value, const char *name);
+
+/* Fills in what is by the task, and `primer` (NULL or "": none) where the recipe has none. Fields already set stay. */
+void tp_recipe_complete(tp_recipe *recipe, int n_classes, const char *primer);
+
+/* All fields as a new JSON object that tp_recipe_from_json reads back; unset ones are left out. */
+json_t *tp_recipe_to_json(const tp_recipe *recipe);
+
+void tp_recipe_free(tp_recipe *recipe); /* takes NULL */
+
+/* The hidden state to tap of a sender with n_layers blocks: a fraction is rounded to the nearest layer. The recipe must
+ * be complete. An error if the sender has no such layer. */
+tp_status tp_recipe_layer(const tp_recipe *recipe, int n_layers, int *layer);
+
+/* The weight of a loss at an optimiser step (from 0). */
+double tp_loss_weight(const tp_loss_term *term, int64_t step);
+
+/* "lm", "first_token", "diversity". */
+const char *tp_loss_name_text(tp_loss_name name);
+
+/* Sets a text field (frees the old text, copies the new one): tp_recipe_set_text(&recipe->models.sender, path). */
+void tp_recipe_set_text(char **field, const char *text);
+
+#endif

@@ -1,0 +1,229 @@
+/* bridge/recipe: defaults, completion by the number of classes, strict reading, reading back what was written. */
+#include "check.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "bridge/recipe.h"
+
+#include <math.h>
+
+static tp_recipe *recipe_of(const char *text) {
+    json_t *value = tp_json_load_bytes(text, strlen(text), "r.json");
+    check_not_null(value);
+    tp_recipe *recipe = tp_recipe_from_json(value, "r.json");
+    json_decref(value);
+    return recipe;
+}
+
+static void an_empty_recipe_takes_the_defaults_of_its_classes(void **state) {
+    (void)state;
+    const struct {
+        int classes, soft_tokens;
+        double lr, layer, diversity;
+        int64_t steps;
+    } cases[] = {{2, 4, 5e-4, 0.75, 0, 4000}, {6, 8, 2e-4, 0.5, 0.1, 2000}, {77, 16, 2e-4, 0.5, 0.1, 3000}};
+    for (int i = 0; i < 3; i++) {
+        tp_recipe *r = recipe_of("{}");
+        check_not_null(r);
+        tp_recipe_complete(r, cases[i].classes, "Type:");
+        assert_int_equal(r->bridge.soft_tokens, cases[i].soft_tokens);
+        assert_true(r->optimiser.lr == cases[i].lr);
+        assert_true(r->sender.layer_fraction == cases[i].layer);
+        assert_int_equal(r->optimiser.steps, cases[i].steps);
+        assert_int_equal(r->optimiser.warmup, cases[i].steps / 20);
+        assert_int_equal(r->n_losses, 3);
+        assert_true(r->losses[0].name == TP_LOSS_LM && r->losses[0].weight == 1.0);
+        assert_true(r->losses[1].name == TP_LOSS_FIRST_TOKEN && r->losses[1].weight == 0.5);
+        assert_true(r->losses[2].name == TP_LOSS_DIVERSITY && r->losses[2].weight == cases[i].diversity);
+        assert_string_equal(r->primer, "Type:");
+        assert_string_equal(r->layout, "{bos}{soft}{primer}");
+        assert_string_equal(r->bridge.kind, "perceiver");
+        assert_true(r->balanced && r->math == TP_MATH_BF16 && r->seed == 42 && r->calibration_texts == 500);
+        assert_true(r->optimiser.weight_decay == 0.01 && r->optimiser.clip == 1 && r->optimiser.batch == 16);
+        tp_recipe_free(r);
+    }
+}
+
+static void what_is_set_stays(void **state) {
+    (void)state;
+    tp_recipe *r = recipe_of("{\"bridge\": {\"soft_tokens\": 5}, \"optimiser\": {\"lr\": 0.001, \"steps\": 7},"
+                             " \"primer\": \"\", \"losses\": [{\"name\": \"diversity\", \"weight\": 0.3},"
+                             " {\"name\": \"lm\"}], \"sender\": {\"layer\": 3}}");
+    check_not_null(r);
+    tp_recipe_set_text(&r->models.sender, "models/wren");
+    tp_recipe_complete(r, 2, "Type:");
+    assert_int_equal(r->bridge.soft_tokens, 5);
+    assert_true(r->optimiser.lr == 0.001 && r->optimiser.steps == 7 && r->n_losses == 2);
+    assert_true(r->losses[0].weight == 0.3 && r->losses[1].weight == 1.0);
+    assert_string_equal(r->primer, "");
+    assert_string_equal(r->models.sender, "models/wren");
+    int layer;
+    check_ok(tp_recipe_layer(r, 8, &layer));
+    assert_int_equal(layer, 3);
+    assert_int_equal(tp_recipe_layer(r, 2, &layer), TP_ERR_ARGUMENT);
+    assert_non_null(strstr(tp_last_error(), "hidden states 0 to 2"));
+    tp_recipe_free(r);
+}
+
+static void a_layer_is_an_integer_or_a_share_of_the_depth(void **state) {
+    (void)state;
+    const struct {
+        const char *text;
+        int n_layers, layer;
+    } cases[] = {{"0.5", 8, 4}, {"0.75", 6, 5}, {"1.0", 6, 6}, {"1", 6, 1}, {"0", 6, 0}, {"0.0", 6, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "{\"sender\": {\"layer\": %s}}", cases[i].text);
+        tp_recipe *r = recipe_of(text);
+        check_not_null(r);
+        tp_recipe_complete(r, 6, NULL);
+        int layer;
+        check_ok(tp_recipe_layer(r, cases[i].n_layers, &layer));
+        assert_int_equal(layer, cases[i].layer);
+        tp_recipe_free(r);
+    }
+}
+
+static void a_recipe_reads_back_as_it_was_written(void **state) {
+    (void)state;
+    const char *texts[] = {
+        "{}",
+        "{\"name\": \"n\", \"models\": {\"sender\": \"a\", \"receiver\": \"b\"}, \"task\": {\"train_file\": \"t.csv\","
+        " \"test_file\": \"u.csv\", \"text_column\": \"x\", \"label_column\": \"y\", \"valid_fraction\": 0.2,"
+        " \"split_seed\": 7, \"max_train\": 100, \"max_test\": 9}, \"sender\": {\"layer\": 0.25, \"prompt\": "
+        "\"labels\", \"max_tokens\": 99, \"truncate\": \"left\"}, \"bridge\": {\"kind\": \"perceiver\", "
+        "\"soft_tokens\":"
+        " 12, \"depth\": 3, \"heads\": 4, \"width\": 64, \"ffn_multiple\": 2, \"dropout\": 0.1, \"normaliser\": "
+        "\"none\", \"learnable_normaliser\": true, \"scale\": \"tanh\"}, \"layout\": \"{bos}{primer}{soft}\", "
+        "\"primer\": \"P:\", \"losses\": [{\"name\": \"lm\", \"weight\": 2.5, \"schedule\": {\"kind\": \"anneal\", "
+        "\"from\": 10, \"to\": 20}}, {\"name\": \"first_token\", \"schedule\": {\"kind\": \"window\", \"to\": 5}}], "
+        "\"optimiser\": {\"lr\": 0.003, \"weight_decay\": 0.5, \"beta1\": 0.8, \"beta2\": 0.9, \"eps\": 1e-6, "
+        "\"warmup\": 3, \"schedule\": \"constant\", \"min_lr_ratio\": 0.1, \"clip\": 0.0, \"batch\": 2, \"accumulate\":"
+        " 3, \"steps\": 11}, \"sampling\": {\"balanced\": false}, \"early_stopping\": {\"patience\": 2, \"every\": 3}, "
+        "\"quick_eval\": {\"every\": 4, \"examples\": 5}, \"cache\": {\"kind\": \"disk\", \"max_bytes\": 6}, "
+        "\"calibration\": {\"texts\": 8}, \"math\": \"f32\", \"seed\": 9}"};
+    for (int i = 0; i < 2; i++)
+        for (int complete = 0; complete < 2; complete++) {
+            tp_recipe *first = recipe_of(texts[i]);
+            check_not_null(first);
+            if (complete) tp_recipe_complete(first, 4, "Topic:");
+            json_t *once = tp_recipe_to_json(first);
+            tp_recipe *second = tp_recipe_from_json(once, "again");
+            check_not_null(second);
+            json_t *twice = tp_recipe_to_json(second);
+            assert_true(json_equal(once, twice));
+            if (complete) { /* nothing is left to the task any more, so completing for another changes nothing */
+                tp_recipe_complete(second, 2, "Other:");
+                json_t *third = tp_recipe_to_json(second);
+                assert_true(json_equal(once, third));
+                json_decref(third);
+            } else if (i == 1) { /* every key given is there again */
+                json_t *given = tp_json_load_bytes(texts[i], strlen(texts[i]), "given");
+                const char *key, *inner;
+                json_t *value, *leaf;
+                json_object_foreach(given, key, value) if (!json_is_object(value)) {
+                    if (!json_is_array(value)) assert_true(json_equal(value, json_object_get(once, key)));
+                }
+                else json_object_foreach(value, inner, leaf)
+                    assert_true(json_equal(leaf, json_object_get(json_object_get(once, key), inner)));
+                assert_int_equal(json_object_size(once), json_object_size(given));
+                json_decref(given);
+            }
+            json_decref(once);
+            json_decref(twice);
+            tp_recipe_free(first);
+            tp_recipe_free(second);
+        }
+}
+
+static void what_is_wrong_is_named(void **state) {
+    (void)state;
+    const struct {
+        const char *text, *named;
+    } cases[] = {
+        {"[]", "object was expected"},
+        {"{\"steps\": 3}", "`steps`"},
+        {"{\"bridge\": {\"depht\": 2}}", "`bridge.depht`"},
+        {"{\"bridge\": {\"depth\": \"two\"}}", "`bridge.depth` is a string"},
+        {"{\"bridge\": {\"depth\": 2.5}}", "`bridge.depth`"},
+        {"{\"bridge\": {\"soft_tokens\": 0}}", "`bridge.soft_tokens`"},
+        {"{\"bridge\": {\"width\": 100, \"heads\": 8}}", "`bridge.width`"},
+        {"{\"bridge\": 3}", "`bridge` is an integer"},
+        {"{\"bridge\": {\"normaliser\": \"white\"}}", "`bridge.normaliser`"},
+        {"{\"bridge\": {\"kind\": \"a-name-that-no-bridge-family-could-have\"}}", "`bridge.kind`"},
+        {"{\"sender\": {\"layer\": \"half\"}}", "`sender.layer`"},
+        {"{\"sender\": {\"layer\": 1.5}}", "`sender.layer`"},
+        {"{\"sender\": {\"layer\": -1}}", "`sender.layer`"},
+        {"{\"losses\": {}}", "`losses` is an object"},
+        {"{\"losses\": []}", "`losses` is empty"},
+        {"{\"losses\": [3]}", "`losses[0]`"},
+        {"{\"losses\": [{}]}", "`losses[0].name` is missing"},
+        {"{\"losses\": [{\"name\": \"lm\"}, {\"name\": \"lm\"}]}", "`losses[1].name`"},
+        {"{\"losses\": [{\"name\": \"vq\"}]}", "known are: lm, first_token, diversity"},
+        {"{\"losses\": [{\"name\": \"lm\", \"weight\": -1}]}", "`losses[0].weight`"},
+        {"{\"losses\": [{\"name\": \"lm\", \"schedule\": {\"kind\": \"anneal\"}}]}", "`losses[0].schedule.to`"},
+        {"{\"losses\": [{\"name\": \"lm\", \"schedule\": {\"from\": 2}}]}", "`losses[0].schedule.kind`"},
+        {"{\"losses\": [{\"name\": \"lm\", \"schedule\": {\"kind\": \"window\", \"from\": 5, \"to\": 5}}]}",
+         "`losses[0].schedule.to`"},
+        {"{\"optimiser\": {\"learning_rate\": 1}}", "`optimiser.learning_rate`"},
+        {"{\"optimiser\": {\"lr\": 0}}", "`optimiser.lr`"},
+        {"{\"task\": {\"name\": \"trec\", \"train_file\": \"x\"}}", "`task.train_file`"},
+        {"{\"sampling\": {\"balanced\": 1}}", "`sampling.balanced` is an integer"},
+        {"{\"math\": \"fp16\"}", "`math`"},
+        {"{\"seed\": \"42\"}", "`seed`"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tp_recipe *r = recipe_of(cases[i].text);
+        if (r != NULL) fail_msg("accepted: %s", cases[i].text);
+        if (strstr(tp_last_error(), cases[i].named) == NULL || strstr(tp_last_error(), "r.json") == NULL)
+            fail_msg("%s: the error does not name %s: %s", cases[i].text, cases[i].named, tp_last_error());
+    }
+}
+
+static void losses_follow_their_schedules(void **state) {
+    (void)state;
+    const tp_loss_term constant = {.weight = 2}, anneal = {TP_LOSS_LM, 2, TP_SCHEDULE_ANNEAL, 10, 20},
+                       window = {TP_LOSS_LM, 2, TP_SCHEDULE_WINDOW, 10, 20};
+    const struct {
+        int64_t step;
+        double constant, anneal, window;
+    } cases[] = {{0, 2, 0, 0},    {10, 2, 0, 2}, {11, 2, 0.2, 2}, {15, 2, 1, 2},
+                 {19, 2, 1.8, 2}, {20, 2, 2, 0}, {99, 2, 2, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_true(tp_loss_weight(&constant, cases[i].step) == cases[i].constant);
+        assert_true(fabs(tp_loss_weight(&anneal, cases[i].step) - cases[i].anneal) < 1e-12);
+        assert_true(tp_loss_weight(&window, cases[i].step) == cases[i].window);
+    }
+}
+
+static void a_file_is_named_by_its_stem(void **state) {
+    (void)state;
+    char *dir = check_temp_dir();
+    char *path = tp_path_join(dir, "trec.quick.json");
+    check_ok(tp_write_file(path, "{}", 2));
+    tp_recipe *r = tp_recipe_load(path);
+    check_not_null(r);
+    assert_string_equal(r->name, "trec.quick");
+    tp_recipe_free(r);
+    check_ok(tp_write_file(path, "{", 1));
+    assert_null(tp_recipe_load(path));
+    assert_non_null(strstr(tp_last_error(), "trec.quick.json"));
+    tp_free(path);
+    path = tp_path_join(dir, "absent.json");
+    assert_null(tp_recipe_load(path));
+    tp_free(path);
+    check_remove_dir(dir);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_recipe_takes_the_defaults_of_its_classes),
+        cmocka_unit_test(what_is_set_stays),
+        cmocka_unit_test(a_layer_is_an_integer_or_a_share_of_the_depth),
+        cmocka_unit_test(a_recipe_reads_back_as_it_was_written),
+        cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(losses_follow_their_schedules),
+        cmocka_unit_test(a_file_is_named_by_its_stem),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
