@@ -1,0 +1,43 @@
+/* Running a decoder: the one forward pass.
+ *
+ * The same code taps hidden states, scores, generates with a cache and carries gradients; what differs is only whether
+ * the tape records and whether there is a cache. Inputs are rows of embeddings [n, d_model], from token ids
+ * (tp_lm_embed) or from anywhere else. Batches are ragged: sequences lie end to end. */
+#ifndef TP_LM_DECODER_H
+#define TP_LM_DECODER_H
+
+#include "autograd/ops.h"
+#include "lm/model.h"
+
+/* Keys and values of sequences seen so far, f32. Each slot holds one sequence. */
+typedef struct tp_kv_cache {
+    int n_layers;
+    int64_t n_slots, capacity, kv_dim; /* capacity: positions per slot */
+    int64_t *lengths;                  /* [n_slots] */
+    float *k, *v;                      /* [n_layers, n_slots * capacity, kv_dim] */
+} tp_kv_cache;
+
+/* NULL (with an error) if the memory cannot be had. */
+tp_kv_cache *tp_kv_cache_new(const tp_lm *lm, int64_t n_slots, int64_t capacity);
+void tp_kv_cache_free(tp_kv_cache *cache);                           /* takes NULL */
+void tp_kv_cache_copy(tp_kv_cache *cache, int64_t from, int64_t to); /* slot `to` becomes what `from` is */
+
+typedef struct tp_batch {
+    int64_t n_sequences;
+    const int64_t *offsets; /* [n_sequences + 1]; sequence s owns rows offsets[s] .. offsets[s + 1] - 1 */
+    tp_kv_cache *cache;     /* NULL: sequences start at position 0 and nothing is kept */
+    const int64_t *slots;   /* [n_sequences]: each sequence's slot; it continues at the slot's length */
+} tp_batch;
+
+/* Embedding rows of ids, [n, d_model]. An id outside the vocabulary is a mistake of the caller. */
+tp_var *tp_lm_embed(tp_tape *tape, const tp_lm *lm, const int32_t *ids, int64_t n);
+
+/* Blocks from .. to - 1 applied to the residual stream x [n, d_model]: hidden state `from` in, hidden state `to` out (0
+ * is the embeddings; n_layers is the last, before the final norm). With a cache the tape must be frozen, and all calls
+ * of a sequence must cover the same blocks. */
+tp_var *tp_lm_blocks(tp_tape *tape, const tp_lm *lm, tp_var *x, const tp_batch *batch, int from, int to);
+
+/* Next-token logits [n, vocab_size] from rows of the last hidden state (final norm and output matrix). */
+tp_var *tp_lm_logits(tp_tape *tape, const tp_lm *lm, tp_var *hidden);
+
+#endif

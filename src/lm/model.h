@@ -1,0 +1,63 @@
+/* A decoder-only language model: configuration, weights, tokenizer.
+ *
+ * Loaded from a Hugging Face folder its weights are frozen and stay mapped; made new it is trainable. What it computes
+ * is in lm/decoder.h, and is the same for both. */
+#ifndef TP_LM_MODEL_H
+#define TP_LM_MODEL_H
+
+#include "lm/checkpoint.h"
+#include "lm/config.h"
+#include "nn/params.h"
+#include "tensor/weight.h"
+#include "text/tokenizer.h"
+
+typedef struct tp_layer {
+    tp_weight attn_norm;              /* [d_model] */
+    tp_weight q, k, v;                /* [n_heads * head_dim, d_model], twice [n_kv_heads * head_dim, d_model] */
+    tp_weight q_bias, k_bias, v_bias; /* absent in most families */
+    tp_weight o, o_bias;              /* [d_model, n_heads * head_dim] */
+    tp_weight ffn_norm;               /* [d_model] */
+    tp_weight gate, up;               /* [d_ff, d_model] */
+    tp_weight down;                   /* [d_model, d_ff] */
+} tp_layer;
+
+typedef struct tp_lm {
+    tp_lm_config config;
+    tp_weight embed;           /* [vocab_size, d_model] */
+    tp_layer *layers;          /* [n_layers] */
+    tp_weight final_norm;      /* [d_model] */
+    tp_weight head;            /* [vocab_size, d_model]; absent when tied: embed serves */
+    float *inv_freq;           /* [head_dim / 2] */
+    tp_tokenizer *tokenizer;   /* NULL if the folder has none */
+    tp_checkpoint *checkpoint; /* what frozen weights are mapped from; NULL for a new model */
+    tp_params params;          /* of a new model; empty when frozen */
+    char *path;                /* the folder; NULL for a new model */
+    char fingerprint[33];      /* of configuration and weights; "" for a new model */
+} tp_lm;
+
+/* Loads a folder. With `with_tokenizer` a missing or broken tokenizer is an error. NULL on error. */
+tp_lm *tp_lm_load(const char *path, bool with_tokenizer);
+
+/* A new trainable model with random weights: normal numbers of standard deviation `embed_std` for the embedding and
+ * 0.02 for matrices (those that write into the residual stream divided by sqrt(2 n_layers), as in GPT-2). */
+tp_lm *tp_lm_new(const tp_lm_config *config, uint64_t seed, double embed_std);
+
+/* A frozen model with random weights of one type, for benchmarks and tests: no file, nothing trainable. */
+tp_lm *tp_lm_new_frozen(const tp_lm_config *config, uint64_t seed, tp_dtype dtype);
+
+void tp_lm_free(tp_lm *lm); /* takes NULL */
+
+/* Writes config.json, generation_config.json and model.safetensors (in that type) into the folder. */
+tp_status tp_lm_save(const tp_lm *lm, const char *folder, tp_dtype dtype);
+
+/* Calls visit for every weight of the model in file order, with its checkpoint name and shape (a vector has rows = 1).
+ */
+typedef tp_status (*tp_weight_visitor)(void *context, tp_weight *w, const char *name, int64_t rows, int64_t cols);
+tp_status tp_lm_visit(tp_lm *lm, tp_weight_visitor visit, void *context);
+
+int64_t tp_lm_n_parameters(const tp_lm *lm);
+
+/* The mean over rows of the embedding table's root mean square: the scale that soft tokens should have. */
+double tp_lm_embedding_rms(const tp_lm *lm);
+
+#endif
