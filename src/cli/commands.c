@@ -7,6 +7,8 @@
 /* clang-format off */
 #define COMMANDS(X) \
     X(tokenizer)    \
+    X(pretrain)     \
+    X(perplexity)   \
     X(help)         \
     X(version)      \
     X(completion)
