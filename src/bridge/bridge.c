@@ -1,0 +1,108 @@
+/* What all bridges share: normaliser, output scale, parameters. See bridge.h. */
+#include "bridge/bridge.h"
+
+#include "base/mem.h"
+#include "nn/layers.h"
+
+#include <string.h>
+
+/* The eps of the fixture: embeddings are of the order 0.02, their mean squares of 4e-4. */
+static const float rms_eps = 1e-6f;
+
+const tp_bridge_family *const tp_bridge_families[] = {&tp_bridge_perceiver, NULL};
+
+static const tp_bridge_family *find_family(const char *name) {
+    char known[256] = "";
+    for (int i = 0; tp_bridge_families[i]; i++) {
+        if (strcmp(tp_bridge_families[i]->name, name) == 0) return tp_bridge_families[i];
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", tp_bridge_families[i]->name);
+    }
+    return tp_fail_null(TP_ERR_UNSUPPORTED, "recipe: `bridge.kind` is \"%s\", known are: %s", name, known);
+}
+
+/* One vector of the normaliser: trained, or a constant with no gradient, which the ops then leave alone. */
+static void attach_vector(tp_bridge *bridge, tp_weight *w, const char *name, const float *values, float fallback,
+                          int64_t d) {
+    if (bridge->recipe.learnable_normaliser)
+        tp_params_attach(&bridge->params, w, name, 1, d);
+    else
+        *w = (tp_weight){
+            .name = name, .dtype = TP_F32, .rows = 1, .cols = d, .data = tp_alloc((size_t)d * sizeof(float))};
+    if (values)
+        memcpy(tp_weight_values(w), values, (size_t)d * sizeof(float));
+    else
+        tp_weight_init_value(w, fallback);
+}
+
+static void attach_normaliser(tp_bridge *b, const tp_calibration *c) {
+    attach_vector(b, &b->source_mean, "source_mean", c ? c->source_mean : NULL, 0, b->d_source);
+    attach_vector(b, &b->source_std, "source_std", c ? c->source_std : NULL, 1, b->d_source);
+    attach_vector(b, &b->target_mean, "target_mean", c ? c->target_mean : NULL, 0, b->d_target);
+    attach_vector(b, &b->target_std, "target_std", c ? c->target_std : NULL, 1, b->d_target);
+}
+
+tp_bridge *tp_bridge_new(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target,
+                         const tp_calibration *calibration, uint64_t seed) {
+    const tp_bridge_family *family = find_family(recipe->kind);
+    if (family == NULL) return NULL;
+    if (recipe->soft_tokens < 1)
+        return tp_fail_null(TP_ERR_ARGUMENT,
+                            "a bridge cannot be made from an incomplete recipe: `bridge.soft_tokens` is "
+                            "still to be chosen by the task");
+    if (calibration && (calibration->d_source != d_source || calibration->d_target != d_target))
+        return tp_fail_null(TP_ERR_ARGUMENT,
+                            "the calibration is of widths %lld and %lld, the bridge of widths %lld and %lld",
+                            (long long)calibration->d_source, (long long)calibration->d_target, (long long)d_source,
+                            (long long)d_target);
+    tp_bridge *bridge = tp_alloc(sizeof *bridge);
+    *bridge = (tp_bridge){.family = family, .recipe = *recipe, .d_source = d_source, .d_target = d_target};
+    bridge->layers = family->build(bridge, seed);
+    if (bridge->layers == NULL) {
+        tp_bridge_free(bridge);
+        return NULL;
+    }
+    tp_params_attach(&bridge->params, &bridge->scale, "scale", 1, 1);
+    tp_weight_init_value(&bridge->scale, calibration ? calibration->target_rms : 1);
+    if (recipe->normaliser == TP_NORMALISER_WHITEN) attach_normaliser(bridge, calibration);
+    return bridge;
+}
+
+void tp_bridge_free(tp_bridge *bridge) {
+    if (bridge == NULL) return;
+    if (!bridge->recipe.learnable_normaliser) {
+        tp_weight *const vectors[] = {&bridge->source_mean, &bridge->source_std, &bridge->target_mean,
+                                      &bridge->target_std};
+        for (int i = 0; i < 4; i++) {
+            tp_free((void *)(uintptr_t)vectors[i]->data);
+            tp_weight_release(vectors[i]);
+        }
+    }
+    tp_params_free(&bridge->params);
+    if (bridge->layers) bridge->family->free(bridge->layers);
+    tp_free(bridge);
+}
+
+tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
+                          int64_t n_sequences) {
+    bool whiten = bridge->recipe.normaliser == TP_NORMALISER_WHITEN;
+    tp_var *x = whiten ? tp_nn_whiten(tape, hidden, &bridge->source_mean, &bridge->source_std) : hidden;
+    tp_var *y = bridge->family->resample(tape, bridge, x, offsets, n_sequences);
+    if (bridge->recipe.scale == TP_SCALE_TANH) /* the tanh sets the range; colours of 0.02 would leave it linear */
+        return tp_mul_scalar(tape, tp_tanh(tape, y), &bridge->scale);
+    if (whiten) y = tp_add_row(tape, tp_mul_row(tape, y, &bridge->target_std), &bridge->target_mean);
+    return tp_mul_scalar(tape, tp_rms_norm(tape, y, NULL, rms_eps), &bridge->scale);
+}
+
+int64_t tp_bridge_n_parameters(const tp_bridge *bridge) {
+    return bridge->params.total;
+}
+
+void tp_bridge_visit(tp_bridge *bridge, void (*visit)(void *context, tp_weight *w), void *context) {
+    for (size_t i = 0; i < bridge->params.n; i++) visit(context, bridge->params.items[i]);
+    if (bridge->recipe.normaliser == TP_NORMALISER_NONE || bridge->recipe.learnable_normaliser) return;
+    visit(context, &bridge->source_mean);
+    visit(context, &bridge->source_std);
+    visit(context, &bridge->target_mean);
+    visit(context, &bridge->target_std);
+}

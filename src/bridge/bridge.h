@@ -1,0 +1,67 @@
+/* The bridge: a sender's hidden states in, soft tokens for the receiver out.
+ *
+ * Every family of bridges shares the way in and the way out: hidden states are whitened with the sender's statistics,
+ * *resampled* by the family to M tokens of the receiver's width, recoloured with the statistics of the receiver's
+ * embeddings, and brought to their scale (SPEC 1.2 to 1.4). A family is therefore only its resampler, one file behind
+ * the small table below.
+ *
+ *     tp_bridge *b = tp_bridge_new(&recipe->bridge, d_sender, d_receiver, calibration, seed);
+ *     tp_var *soft = tp_bridge_forward(tape, b, hidden, offsets, n);       [n * M, d_receiver]
+ *     ... loss, tp_backward, optimiser over b->params ... */
+#ifndef TP_BRIDGE_BRIDGE_H
+#define TP_BRIDGE_BRIDGE_H
+
+#include "autograd/ops.h"
+#include "bridge/calibration.h"
+#include "bridge/recipe.h"
+#include "nn/params.h"
+
+typedef struct tp_bridge tp_bridge;
+
+/* What makes a family. */
+typedef struct tp_bridge_family {
+    const char *name; /* `bridge.kind` of a recipe */
+    /* Attaches the resampler's parameters to bridge->params, initialised from the seed, and returns its layers, which
+     * become bridge->layers. NULL with an error if the recipe asks for what the family cannot do. */
+    void *(*build)(tp_bridge *bridge, uint64_t seed);
+    /* x [n_total, d_source], whitened; sequence s owns the rows offsets[s] .. offsets[s + 1] - 1. Returns
+     * [n_sequences * soft_tokens, d_target]. */
+    tp_var *(*resample)(tp_tape *tape, const tp_bridge *bridge, tp_var *x, const int64_t *offsets, int64_t n_sequences);
+    void (*free)(void *layers); /* the structs; the parameters' numbers belong to bridge->params */
+} tp_bridge_family;
+
+extern const tp_bridge_family tp_bridge_perceiver;
+
+/* All families, NULL-terminated. */
+extern const tp_bridge_family *const tp_bridge_families[];
+
+struct tp_bridge {
+    const tp_bridge_family *family;
+    tp_bridge_recipe recipe;
+    int64_t d_source, d_target; /* widths of the sender's hidden states and of the receiver's embeddings */
+    tp_params params;           /* what is trained: the resampler's parameters, then `scale`, then the normaliser's four
+                                   vectors if they are learnable */
+    void *layers;               /* the family's own */
+    tp_weight source_mean, source_std; /* [d_source]; absent with normaliser "none" */
+    tp_weight target_mean, target_std; /* [d_target]; the same */
+    tp_weight scale;                   /* [1]: what each soft token's RMS is (or what its tanh is multiplied by) */
+};
+
+/* A new bridge with random parameters. The recipe must be complete (soft_tokens > 0). Without a calibration (NULL) the
+ * normaliser's means are 0, its deviations 1, and the scale is 1: for whoever fills them in next. The calibration is
+ * copied. NULL on error. */
+tp_bridge *tp_bridge_new(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target,
+                         const tp_calibration *calibration, uint64_t seed);
+void tp_bridge_free(tp_bridge *bridge); /* takes NULL */
+
+/* Soft tokens [n_sequences * M, d_target], sequence after sequence, from hidden states [n_total, d_source]. Dropout
+ * acts only while the tape records (tape->frozen is false). Offsets must outlive the step. */
+tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
+                          int64_t n_sequences);
+
+int64_t tp_bridge_n_parameters(const tp_bridge *bridge); /* numbers that are trained */
+
+/* Calls visit for every tensor that makes up the bridge, trained or frozen, in a fixed order. */
+void tp_bridge_visit(tp_bridge *bridge, void (*visit)(void *context, tp_weight *w), void *context);
+
+#endif
