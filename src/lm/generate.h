@@ -1,0 +1,26 @@
+/* What a decoder answers to prompts: by generating, and by scoring given answers.
+ *
+ * Prompts are rows of embeddings, so text, soft tokens and mixtures are all the same here. Both functions work on
+ * ragged batches with a cache of keys and values, in bounded memory. */
+#ifndef TP_LM_GENERATE_H
+#define TP_LM_GENERATE_H
+
+#include "lm/decoder.h"
+
+/* Prompts lying end to end. */
+typedef struct tp_prompts {
+    const float *rows;      /* [offsets[n], d_model] */
+    const int64_t *offsets; /* [n + 1]; no prompt is empty */
+    int64_t n;
+} tp_prompts;
+
+/* Greedy continuation: appends up to max_new ids to out[i] for each prompt i, without the end-of-sequence id that ends
+ * it. Equal logits go to the smaller id. */
+tp_status tp_generate_greedy(const tp_lm *lm, tp_math math, const tp_prompts *prompts, int64_t max_new, tp_ids *out);
+
+/* Log-likelihood in nats of each answer (a non-empty list of ids) after each prompt: scores [n, n_answers]. The prompt
+ * is computed once for all answers, and beginnings that answers share once for all that share them. */
+tp_status tp_score_answers(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
+                           int64_t n_answers, double *scores);
+
+#endif

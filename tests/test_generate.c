@@ -1,0 +1,149 @@
+/* lm/generate: greedy generation with a cache equals recomputing everything; scoring through the shared tree equals
+ * scoring each answer alone; real trained weights continue as their README says. */
+#include "check.h"
+
+#include "lm/generate.h"
+
+#include <math.h>
+
+static tp_lm *load_fixture(const char *family) {
+    char path[1024];
+    snprintf(path, sizeof path, "%s/tests/fixtures/lm/%s", TP_SOURCE_DIR, family);
+    tp_lm *lm = tp_lm_load(path, false);
+    check_not_null(lm);
+    return lm;
+}
+
+/* Logits after the last id, computed without any cache. */
+static const float *plain_logits(const tp_lm *lm, tp_tape *tape, const int32_t *ids, int64_t n) {
+    int64_t offsets[2] = {0, n};
+    tp_batch batch = {.n_sequences = 1, .offsets = offsets};
+    tp_var *x = tp_lm_blocks(tape, lm, tp_lm_embed(tape, lm, ids, n), &batch, 0, lm->config.n_layers);
+    return tp_lm_logits(tape, lm, x)->data + (n - 1) * lm->config.vocab_size;
+}
+
+static float *embed(const tp_lm *lm, const int32_t *ids, int64_t n) {
+    float *rows = tp_alloc((size_t)(n * lm->config.d_model) * sizeof(float));
+    for (int64_t i = 0; i < n; i++) tp_weight_row(&lm->embed, ids[i], rows + i * lm->config.d_model);
+    return rows;
+}
+
+static void generation_equals_recomputing(void **state) {
+    (void)state;
+    tp_lm *lm = load_fixture("mistral");
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    tape->frozen = true;
+    int32_t ids[9] = {5, 17, 30, 2, 99, 7, 7, 61, 12};
+    int64_t offsets[4] = {0, 4, 5, 9};
+    float *rows = embed(lm, ids, 9);
+    tp_prompts prompts = {rows, offsets, 3};
+    tp_ids out[3] = {{0}};
+    check_ok(tp_generate_greedy(lm, TP_MATH_F32, &prompts, 20, out));
+    for (int p = 0; p < 3; p++) {
+        int32_t all[64];
+        int64_t n = offsets[p + 1] - offsets[p];
+        memcpy(all, ids + offsets[p], (size_t)n * 4);
+        for (int made = 0; made < 20; made++) {
+            tp_tape_reset(tape);
+            const float *logits = plain_logits(lm, tape, all, n);
+            int32_t best = 0;
+            for (int v = 1; v < lm->config.vocab_size; v++)
+                if (logits[v] > logits[best]) best = v;
+            bool end = false;
+            for (int e = 0; e < lm->config.n_eos; e++) end = end || lm->config.eos_ids[e] == best;
+            if (end) {
+                assert_int_equal(out[p].len, made);
+                break;
+            }
+            assert_true((size_t)made < out[p].len);
+            assert_int_equal(out[p].data[made], best);
+            all[n++] = best;
+        }
+        tp_ids_free(&out[p]);
+    }
+    tp_free(rows);
+    tp_tape_free(tape);
+    tp_lm_free(lm);
+}
+
+static void scoring_equals_each_answer_alone(void **state) {
+    (void)state;
+    tp_lm *lm = load_fixture("qwen2");
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    tape->frozen = true;
+    int32_t ids[7] = {5, 17, 30, 2, 99, 7, 8};
+    int64_t offsets[3] = {0, 4, 7};
+    /* shared beginnings, one answer the beginning of another, equal answers, single tokens */
+    int32_t tokens[6][4] = {{3, 4, 5, 6}, {3, 4, 9}, {3, 4}, {8}, {3, 4, 9}, {10, 4}};
+    size_t lengths[6] = {4, 3, 2, 1, 3, 2};
+    tp_ids answers[6];
+    for (int a = 0; a < 6; a++) answers[a] = (tp_ids){tokens[a], lengths[a], lengths[a]};
+    float *rows = embed(lm, ids, 7);
+    tp_prompts prompts = {rows, offsets, 2};
+    double scores[12];
+    check_ok(tp_score_answers(lm, TP_MATH_F32, &prompts, answers, 6, scores));
+    for (int p = 0; p < 2; p++)
+        for (int a = 0; a < 6; a++) {
+            int32_t all[16];
+            int64_t n = offsets[p + 1] - offsets[p];
+            memcpy(all, ids + offsets[p], (size_t)n * 4);
+            double wanted = 0;
+            for (size_t i = 0; i < lengths[a]; i++) {
+                tp_tape_reset(tape);
+                const float *logits = plain_logits(lm, tape, all, n);
+                double sum = 0;
+                for (int v = 0; v < lm->config.vocab_size; v++) sum += exp((double)logits[v]);
+                wanted += logits[tokens[a][i]] - log(sum);
+                all[n++] = tokens[a][i];
+            }
+            assert_true(fabs(scores[p * 6 + a] - wanted) < 1e-4);
+        }
+    tp_free(rows);
+    tp_tape_free(tape);
+    tp_lm_free(lm);
+}
+
+/* The README of ../shared/models gives these ids and logits, from a forward pass written for the purpose. */
+static void tinystories_continues_as_published(void **state) {
+    (void)state;
+    check_needs_shared("models/tinystories-656k/model.safetensors");
+    tp_lm *lm = tp_lm_load(check_shared("models/tinystories-656k"), true);
+    check_not_null(lm);
+    static const int32_t wanted[] = {147,  201, 282, 215,  286, 598, 1662, 356, 499, 826, 1363, 1145,
+                                     1652, 615, 242, 1482, 951, 628, 499,  826, 872, 921, 318,  385};
+    int32_t start = 1;
+    int64_t offsets[2] = {0, 1};
+    float *rows = embed(lm, &start, 1);
+    tp_prompts prompts = {rows, offsets, 1};
+    tp_ids out = {0};
+    check_ok(tp_generate_greedy(lm, TP_MATH_F32, &prompts, 24, &out));
+    assert_int_equal(out.len, 24);
+    assert_memory_equal(out.data, wanted, sizeof wanted);
+    char *text = tp_tokenizer_decode(lm->tokenizer, out.data, out.len, TP_TOKENS_PLAIN, NULL);
+    assert_non_null(strstr(text, "Once upon a time, there was a little girl named Lily. She had a toy car"));
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    tape->frozen = true;
+    const float *logits = plain_logits(lm, tape, &start, 1);
+    static const struct {
+        int id;
+        double logit;
+    } top[] = {{147, 14.78167}, {429, 12.95511}, {1166, 10.13018}, {299, 9.90539}, {875, 9.80351}};
+    for (int i = 0; i < 5; i++) assert_true(fabs(logits[top[i].id] - top[i].logit) < 1e-4);
+    double sum = 0;
+    for (int v = 0; v < 2048; v++) sum += logits[v];
+    assert_true(fabs(sum + 1289.5368) < 0.02);
+    tp_free(text);
+    tp_ids_free(&out);
+    tp_free(rows);
+    tp_tape_free(tape);
+    tp_lm_free(lm);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(generation_equals_recomputing),
+        cmocka_unit_test(scoring_equals_each_answer_alone),
+        cmocka_unit_test(tinystories_continues_as_published),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
