@@ -161,6 +161,12 @@ static void legal_oddities_are_read(void **state) {
     assert_int_equal(((const int16_t *)b->data)[1], 0x0403);
     assert_int_equal(tp_safetensors_find(st, "none")->n_bytes, 0);
     tp_safetensors_close(st);
+    const char *empty = "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+                        "\"e\":{\"dtype\":\"F64\",\"shape\":[0],\"data_offsets\":[1,1]}}";
+    st = tp_safetensors_open(header_file("empty.safetensors", empty, 1));
+    check_not_null(st);
+    assert_int_equal((uintptr_t)tp_safetensors_find(st, "e")->data % 8, 0); /* empty, and aligned nevertheless */
+    tp_safetensors_close(st);
     st = tp_safetensors_open(header_file("nothing.safetensors", "{}", 0));
     check_not_null(st);
     assert_int_equal(tp_safetensors_count(st), 0);

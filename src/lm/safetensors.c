@@ -336,12 +336,16 @@ static bool is_aligned(const tp_st_tensor *t) {
     return size == 0 || (uintptr_t)t->data % size == 0;
 }
 
+static size_t room_for_copy(const tp_st_tensor *t) {
+    return (t->n_bytes / TP_ALIGN + 1) * TP_ALIGN; /* never 0: an empty tensor has an aligned address, too */
+}
+
 /* The format lets a tensor begin at any byte; nobody above wants to think of that. Writers in use all align, so the
  * copies made here are rare. */
 static tp_status align_tensors(tp_safetensors *st) {
     size_t total = 0;
     for (size_t i = 0; i < st->n_tensors; i++)
-        if (!is_aligned(&st->tensors[i])) total += (st->tensors[i].n_bytes + TP_ALIGN - 1) / TP_ALIGN * TP_ALIGN;
+        if (!is_aligned(&st->tensors[i])) total += room_for_copy(&st->tensors[i]);
     if (total == 0) return TP_OK;
     unsigned char *to = st->aligned_copies = tp_try_alloc(total, 1);
     if (to == NULL) return tp_fail_context("reading the misaligned tensors of %s", st->path);
@@ -349,7 +353,7 @@ static tp_status align_tensors(tp_safetensors *st) {
         tp_st_tensor *t = &st->tensors[i];
         if (is_aligned(t)) continue;
         t->data = memcpy(to, t->data, t->n_bytes);
-        to += (t->n_bytes + TP_ALIGN - 1) / TP_ALIGN * TP_ALIGN;
+        to += room_for_copy(t);
     }
     return TP_OK;
 }
