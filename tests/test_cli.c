@@ -22,7 +22,7 @@ static outcome telepathy(const char *before, const char *arguments) {
     tp_free(last.out);
     tp_free(last.err);
     char command[4096];
-    snprintf(command, sizeof command, "%s '%s/telepathy' %s >'%s/out' 2>'%s/err' </dev/null", before, TP_BINARY_DIR,
+    snprintf(command, sizeof command, "%s '%s/telepathy' </dev/null %s >'%s/out' 2>'%s/err'", before, TP_BINARY_DIR,
              arguments, dir, dir);
     int status = system(command);
     assert_true(WIFEXITED(status));
@@ -250,6 +250,43 @@ static void a_tokenizer_is_trained_from_text(void **state) {
     expect_failure("", in_dir("tokenizer -q @/good.jsonl --out @/tok --vocab-size 10"), 1, "10 tokens is too small");
 }
 
+/* Success: `expected` is the whole of stdout, and stderr is empty. */
+static void expect_answer(const char *before, const char *arguments, const char *expected) {
+    outcome o = telepathy(before, arguments);
+    if (o.code != 0 || strcmp(o.out, expected) != 0 || o.err[0])
+        fail_msg("telepathy %s: code %d, `%s` on stdout, `%s` on stderr", arguments, o.code, o.out, o.err);
+}
+
+static void a_text_is_shown_as_tokens(void **state) {
+    (void)state;
+    write_corpus("good.jsonl", 300, false);
+    assert_int_equal(telepathy("", in_dir("tokenizer -q @/good.jsonl --vocab-size 300 --out @/tok")).code, 0);
+    /* words of the training text became tokens, the others are bytes */
+    expect_answer("", in_dir("tokenize @/tok --pieces 'How many\\ \t moons'"),
+                  "<|begin_of_text|>\nHow\n many\n\\\\\n \n\\t\n moons\n");
+    expect_answer("", in_dir("tokenize @/tok --pieces --no-add-special '\303\244'"), "\\xC3\n\\xA4\n");
+    expect_answer("", in_dir("tokenize @/tok --count 'How many moons'"), "4\n");
+    expect_answer("TELEPATHY_ADD_SPECIAL=off", in_dir("tokenize @/tok --count 'How many moons'"), "3\n");
+    check_ok(tp_write_file(in_dir("@/text"), "How many moons\0How", 18)); /* stdin may hold zero bytes */
+    expect_answer("", in_dir("tokenize @/tok --count <@/text"), "6\n");
+    outcome o = telepathy("", in_dir("tokenize @/tok --no-add-special 'H'"));
+    assert_string_equal(o.out, "39\tH\n"); /* bytes stand in GPT-2's order */
+    expect_answer("", in_dir("tokenize @/tok --ids --no-add-special HIH"), "39 40 39\n");
+    o = telepathy("", in_dir("tokenize @/tok --json --no-add-special 'H'"));
+    assert_true(tp_starts_with(o.out, "{\"kind\":\"byte-level BPE\",\"fingerprint\":\""));
+    assert_non_null(strstr(o.out, "\"count\":1,\"ids\":[39],\"pieces\":[\"H\"]}\n"));
+    expect_answer("", in_dir("tokenize @/tok --no-add-special ''"), "");
+    /* a special token written out is text, unless asked otherwise */
+    expect_answer("", in_dir("tokenize @/tok --no-add-special --parse-special --ids '<|begin_of_text|>'"), "298\n");
+    assert_true(
+        strtol(telepathy("", in_dir("tokenize @/tok --no-add-special --count '<|begin_of_text|>'")).out, NULL, 10) > 1);
+
+    expect_failure("", in_dir("tokenize @/absent x"), 1, "/absent");
+    expect_failure("", in_dir("tokenize @ x"), 1, "holds no tokenizer");
+    expect_failure("", in_dir("tokenize @/tok --ids --count x"), 2, "only one can be shown");
+    expect_failure("", in_dir("tokenize @/tok a b"), 2, "`b` is one argument too many");
+}
+
 static int make_dir(void **state) {
     (void)state;
     dir = check_temp_dir();
@@ -273,6 +310,7 @@ int main(void) {
         cmocka_unit_test(the_man_page_names_everything),
         cmocka_unit_test(a_terminal_gets_bold_headings_unless_it_says_no),
         cmocka_unit_test(a_tokenizer_is_trained_from_text),
+        cmocka_unit_test(a_text_is_shown_as_tokens),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

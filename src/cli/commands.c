@@ -7,6 +7,7 @@
 /* clang-format off */
 #define COMMANDS(X) \
     X(tokenizer)    \
+    X(tokenize)     \
     X(pretrain)     \
     X(perplexity)   \
     X(help)         \
