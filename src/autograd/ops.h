@@ -51,12 +51,13 @@ typedef struct tp_attention_spec {
 } tp_attention_spec;
 
 /* Softmax attention within sequences. q [nq, n_heads * d]; k, v [nk, n_kv_heads * d]; sequence s owns the rows
- * q_offsets[s] .. q_offsets[s + 1] - 1 of q and likewise of k and v. A query without any key gives zeros. Offsets
- * ([n_sequences + 1]) must outlive the step. */
+ * q_offsets[s] .. q_offsets[s + 1] - 1 of q and likewise of k and v. A query without any key, or of no sequence, gives
+ * zeros. Offsets ([n_sequences + 1]) must outlive the step. */
 tp_var *tp_attention(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64_t *q_offsets, const int64_t *k_offsets,
                      int64_t n_sequences, const tp_attention_spec *spec);
 
-/* The same where the keys of sequence s are the rows k_begins[s] .. k_ends[s] - 1, wherever those lie (a cache). */
+/* The same where the keys of sequence s are the rows k_begins[s] .. k_ends[s] - 1, wherever those lie (a cache). Where
+ * k or v wants a gradient no two sequences may share a row. */
 tp_var *tp_attention_spans(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64_t *q_offsets,
                            const int64_t *k_begins, const int64_t *k_ends, int64_t n_sequences,
                            const tp_attention_spec *spec);

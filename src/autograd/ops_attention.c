@@ -215,6 +215,9 @@ tp_var *tp_attention_spans(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const
     attention *a = tp_arena_alloc(tape->arena, sizeof *a);
     *a = (attention){*spec, q_offsets, k_begins, k_ends, n_sequences, NULL};
     a->log_sum = tp_arena_alloc(tape->arena, (size_t)(q->rows * spec->n_heads) * sizeof(float));
+    int64_t first = q_offsets[0] * q->cols, end = q_offsets[n_sequences] * q->cols; /* rows of no sequence are zeros */
+    memset(out->data, 0, (size_t)first * sizeof(float));
+    memset(out->data + end, 0, (size_t)(q->rows * q->cols - end) * sizeof(float));
     tp_arena_mark mark = tp_arena_get_mark(tape->arena);
     int64_t all = padded(longest(k_begins, k_ends, n_sequences));
     int64_t each = padded(spec->head_dim * all + BLOCK * (all + PAD));

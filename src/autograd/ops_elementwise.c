@@ -165,11 +165,17 @@ tp_var *tp_tanh(tp_tape *tape, tp_var *x) {
 
 static void silu_mul_backward(tp_tape *tape, tp_node *node) {
     tp_var *gate = node->in[0], *up = node->in[1];
-    float *d_gate = tp_var_grad(tape, gate), *d_up = tp_var_grad(tape, up);
+    float *d_gate = gate->wants_grad ? tp_var_grad(tape, gate) : NULL;
+    float *d_up = up->wants_grad ? tp_var_grad(tape, up) : NULL;
     const tp_kernels *cpu = tp_cpu();
     int64_t n = count(gate);
+    tp_arena_mark mark = tp_arena_get_mark(tape->arena);
+    float *unwanted = d_gate && d_up ? NULL : tp_arena_zalloc(tape->arena, (size_t)n * sizeof(float));
+    if (d_gate == NULL) d_gate = unwanted; /* the kernel makes both; a frozen one is thrown away */
+    if (d_up == NULL) d_up = unwanted;
     FOR_PIECES(i, m, n)
     cpu->silu_mul_grad(d_gate + i, d_up + i, node->out->grad + i, gate->data + i, up->data + i, m);
+    tp_arena_release(tape->arena, mark);
 }
 
 tp_var *tp_silu_mul(tp_tape *tape, tp_var *gate, tp_var *up) {

@@ -6,10 +6,16 @@
 #include <math.h>
 #include <string.h>
 
+/* A row's probabilities are exp(x - most) / sum. They are made chunk by chunk, forward and backward, so that no second
+ * matrix of the logits' size is needed. `most` and the logarithm of the sum are kept apart: added up in f32, large
+ * logits would cost the loss its last digits. */
+enum { CHUNK = 1024 };
+
 typedef struct {
     const int32_t *targets;
     float *weights; /* of each row, already divided by their sum */
-    float *log_sum; /* log of the sum of exponentials of each row */
+    float *most;    /* the row's largest logit */
+    float *sum;     /* the row's sum of exp(x - most) */
 } cross_entropy;
 
 static void cross_entropy_backward(tp_tape *tape, tp_node *node) {
@@ -18,34 +24,32 @@ static void cross_entropy_backward(tp_tape *tape, tp_node *node) {
     float *dx = tp_var_grad(tape, logits), upstream = node->out->grad[0];
     const tp_kernels *cpu = tp_cpu();
     int64_t v = logits->cols;
-    tp_arena_mark mark = tp_arena_get_mark(tape->arena);
-    float *probabilities = tp_arena_alloc(tape->arena, (size_t)(logits->rows * v) * sizeof(float));
 #pragma omp parallel for if (logits->rows * v > 1 << 14)
     for (int64_t i = 0; i < logits->rows; i++) {
-        float w = c->weights[i] * upstream, *p = probabilities + i * v;
+        float w = c->weights[i] * upstream, chunk[CHUNK];
         if (w == 0.0f) continue;
-        memcpy(p, logits->data + i * v, (size_t)v * sizeof(float));
-        cpu->exp_sum(p, c->log_sum[i], v);
-        cpu->axpy(dx + i * v, w, p, v);
+        for (int64_t j = 0; j < v; j += CHUNK) {
+            int64_t m = v - j < CHUNK ? v - j : CHUNK;
+            memcpy(chunk, logits->data + i * v + j, (size_t)m * sizeof(float));
+            cpu->exp_sum(chunk, c->most[i], m);
+            cpu->axpy(dx + i * v + j, w / c->sum[i], chunk, m);
+        }
         dx[i * v + c->targets[i]] -= w;
     }
-    tp_arena_release(tape->arena, mark);
 }
 
 tp_var *tp_cross_entropy(tp_tape *tape, tp_var *logits, const int32_t *targets, const float *weights,
                          const float **nll) {
     int64_t n = logits->rows, v = logits->cols;
+    size_t bytes = (size_t)n * sizeof(float);
     cross_entropy *c = tp_arena_alloc(tape->arena, sizeof *c);
-    int32_t *copy = tp_arena_alloc(tape->arena, (size_t)n * sizeof *copy);
-    memcpy(copy, targets, (size_t)n * sizeof *copy);
-    c->targets = copy;
-    c->weights = tp_arena_alloc(tape->arena, (size_t)n * sizeof(float));
-    c->log_sum = tp_arena_alloc(tape->arena, (size_t)n * sizeof(float));
-    float *losses = tp_arena_alloc(tape->arena, (size_t)n * sizeof(float));
+    *c = (cross_entropy){memcpy(tp_arena_alloc(tape->arena, (size_t)n * sizeof *targets), targets, bytes),
+                         tp_arena_alloc(tape->arena, bytes), tp_arena_alloc(tape->arena, bytes),
+                         tp_arena_alloc(tape->arena, bytes)};
+    float *losses = tp_arena_alloc(tape->arena, bytes);
     double total = 0;
     for (int64_t i = 0; i < n; i++) total += weights ? weights[i] : 1.0f;
     const tp_kernels *cpu = tp_cpu();
-    enum { CHUNK = 1024 }; /* exponentials are taken chunk by chunk, so that no second matrix of this size is needed */
 #pragma omp parallel for if (n * v > 1 << 14)
     for (int64_t i = 0; i < n; i++) {
         const float *row = logits->data + i * v;
@@ -57,8 +61,9 @@ tp_var *tp_cross_entropy(tp_tape *tape, tp_var *logits, const int32_t *targets, 
             sum += cpu->exp_sum(chunk, most, m);
         }
         assert(targets[i] >= 0 && targets[i] < v);
-        c->log_sum[i] = most + (float)log(sum);
-        losses[i] = c->log_sum[i] - row[targets[i]];
+        c->most[i] = most;
+        c->sum[i] = (float)sum;
+        losses[i] = (float)(log(sum) + ((double)most - row[targets[i]]));
         c->weights[i] = total > 0 ? (float)((weights ? weights[i] : 1.0f) / total) : 0.0f;
     }
     double loss = 0;

@@ -1,0 +1,381 @@
+/* The table of cases for the ops of autograd/ops.h: how each is called, and a naive double-precision oracle for it.
+ *
+ * A case names the shapes of its leaves and weights (cols 0: absent) and of its result. The harness (test_ops.c) draws
+ * numbers for them, compares the op with the oracle, and the op's gradients with central differences of the oracle.
+ * Oracles are written from the formulas in ops.h, plainly and one number at a time. */
+#ifndef TP_TESTS_OPS_CASES_H
+#define TP_TESTS_OPS_CASES_H
+
+#include "autograd/ops.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { N_LEAVES = 3, N_WEIGHTS = 2, MAX_ROWS = 600 };
+
+typedef struct op_case op_case;
+struct op_case {
+    const char *name;
+    tp_var *(*build)(const op_case *c, tp_tape *tape, tp_var **x, const tp_weight *const *w);
+    void (*oracle)(const op_case *c, double *const *x, double *const *w, double *out);
+    int64_t leaf[N_LEAVES][2], weight[N_WEIGHTS][2], out[2];
+    float number;                                 /* a factor, an epsilon, a probability */
+    int n_sequences;                              /* ragged ops */
+    const int64_t *q_offsets, *k_begins, *k_ends; /* k_ends NULL: k_begins are offsets */
+    tp_attention_spec spec;
+};
+
+/* What the cases index with; filled by make_indices. */
+static int32_t case_ids[MAX_ROWS], case_positions[MAX_ROWS];
+static float case_row_weights[MAX_ROWS], case_frequencies[64];
+static tp_row_ref case_refs[MAX_ROWS];
+
+static void make_indices(void) {
+    tp_rng rng = tp_rng_stream(3, "indices", 0);
+    for (int i = 0; i < MAX_ROWS; i++) {
+        case_ids[i] = (int32_t)tp_rng_below(&rng, 5); /* many rows share one; every table has at least 5 */
+        case_positions[i] = (int32_t)tp_rng_below(&rng, i % 7 == 6 ? 100000 : 300);
+        case_row_weights[i] = i % 4 == 1 ? 0.0f : (float)(10 * tp_rng_uniform(&rng));
+        case_refs[i] = (tp_row_ref){(int32_t)tp_rng_below(&rng, 3), (int64_t)tp_rng_below(&rng, 4)};
+    }
+    for (int i = 0; i < 64; i++) case_frequencies[i] = powf(10000, -(float)i / 64);
+}
+
+/* ---- linear and elementwise ---- */
+
+static tp_var *build_linear(const op_case *c, tp_tape *tape, tp_var **x, const tp_weight *const *w) {
+    (void)c;
+    return tp_linear(tape, x[0], w[0], w[1]);
+}
+
+static void oracle_linear(const op_case *c, double *const *x, double *const *w, double *out) {
+    int64_t n = c->out[0], outputs = c->out[1], inputs = c->leaf[0][1];
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t o = 0; o < outputs; o++) {
+            double sum = w[1] ? w[1][o] : 0;
+            for (int64_t j = 0; j < inputs; j++) sum += x[0][i * inputs + j] * w[0][o * inputs + j];
+            out[i * outputs + o] = sum;
+        }
+}
+
+#define BUILD(NAME, CALL)                                                                                              \
+    static tp_var *build_##NAME(const op_case *c, tp_tape *tape, tp_var **x, const tp_weight *const *w) {              \
+        (void)c, (void)w, (void)x;                                                                                     \
+        return CALL;                                                                                                   \
+    }
+/* An oracle that gives each number by itself: a, b are the inputs' numbers, r the row's and s the first of w[0]. */
+#define EACH(NAME, FORMULA)                                                                                            \
+    static void oracle_##NAME(const op_case *c, double *const *x, double *const *w, double *out) {                     \
+        for (int64_t i = 0; i < c->out[0] * c->out[1]; i++) {                                                          \
+            double a = x[0][i], b = x[1] ? x[1][i] : 0, r = w[0] ? w[0][i % c->out[1]] : 0, s = w[0] ? w[0][0] : 0;    \
+            (void)a, (void)b, (void)r, (void)s;                                                                        \
+            out[i] = FORMULA;                                                                                          \
+        }                                                                                                              \
+    }
+
+BUILD(add, tp_add(tape, x[0], x[1]))
+EACH(add, a + b)
+BUILD(add_itself, tp_add(tape, x[0], x[0]))
+EACH(add_itself, 2 * a)
+BUILD(mul, tp_mul(tape, x[0], x[1]))
+EACH(mul, a *b)
+BUILD(square, tp_mul(tape, x[0], x[0]))
+EACH(square, a *a)
+BUILD(scale, tp_scale(tape, x[0], c->number))
+EACH(scale, c->number *a)
+BUILD(add_row, tp_add_row(tape, x[0], w[0]))
+EACH(add_row, a + r)
+BUILD(mul_row, tp_mul_row(tape, x[0], w[0]))
+EACH(mul_row, a *r)
+BUILD(mul_scalar, tp_mul_scalar(tape, x[0], w[0]))
+EACH(mul_scalar, a *s)
+BUILD(gelu, tp_gelu(tape, x[0]))
+EACH(gelu, a * 0.5 * erfc(-a / sqrt(2)))
+BUILD(tanh, tp_tanh(tape, x[0]))
+EACH(tanh, tanh(a))
+BUILD(silu_mul, tp_silu_mul(tape, x[0], x[1]))
+EACH(silu_mul, a / (1 + exp(-a)) * b)
+BUILD(dropout, tp_dropout(tape, x[0], c->number))
+BUILD(reshape, tp_reshape(tape, x[0], c->out[0], c->out[1]))
+EACH(reshape, a)
+BUILD(parameter, tp_parameter(tape, w[0]))
+
+/* The mask is what becomes of ones: same seed, step and call. */
+static void oracle_dropout(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    int64_t n = c->out[0] * c->out[1];
+    tp_var *ones = tp_var_new(tape, c->out[0], c->out[1]);
+    for (int64_t i = 0; i < n; i++) ones->data[i] = 1;
+    const tp_var *mask = tp_dropout(tape, ones, c->number);
+    for (int64_t i = 0; i < n; i++) out[i] = x[0][i] * mask->data[i];
+    tp_tape_free(tape);
+}
+
+static void oracle_parameter(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)x;
+    memcpy(out, w[0], (size_t)(c->out[0] * c->out[1]) * sizeof *out);
+}
+
+/* ---- norms, rotation ---- */
+
+BUILD(rms_norm, tp_rms_norm(tape, x[0], w[0], c->number))
+BUILD(layer_norm, tp_layer_norm(tape, x[0], w[0], w[1], c->number))
+
+static void normalise(const op_case *c, double *const *x, double *const *w, double *out, bool centre) {
+    int64_t d = c->out[1];
+    for (int64_t i = 0; i < c->out[0]; i++) {
+        double mean = 0, square = 0;
+        for (int64_t j = 0; j < d && centre; j++) mean += x[0][i * d + j] / (double)d;
+        for (int64_t j = 0; j < d; j++) square += pow(x[0][i * d + j] - mean, 2) / (double)d;
+        for (int64_t j = 0; j < d; j++)
+            out[i * d + j] =
+                (x[0][i * d + j] - mean) / sqrt(square + c->number) * (w[0] ? w[0][j] : 1) + (w[1] ? w[1][j] : 0);
+    }
+}
+
+static void oracle_rms_norm(const op_case *c, double *const *x, double *const *w, double *out) {
+    normalise(c, x, w, out, false);
+}
+
+static void oracle_layer_norm(const op_case *c, double *const *x, double *const *w, double *out) {
+    normalise(c, x, w, out, true);
+}
+
+BUILD(rope, tp_rope(tape, x[0], c->spec.n_heads, case_positions, case_frequencies))
+
+static void oracle_rope(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    int64_t half = c->out[1] / c->spec.n_heads / 2;
+    for (int64_t i = 0; i < c->out[0]; i++)
+        for (int64_t h = 0; h < c->spec.n_heads; h++)
+            for (int64_t j = 0; j < half; j++) {
+                int64_t first = i * c->out[1] + h * 2 * half + j, second = first + half;
+                double angle = (float)case_positions[i] * case_frequencies[j]; /* in f32, as ops.h has it */
+                out[first] = x[0][first] * cos(angle) - x[0][second] * sin(angle);
+                out[second] = x[0][second] * cos(angle) + x[0][first] * sin(angle);
+            }
+}
+
+/* ---- attention ---- */
+
+static tp_var *build_attention(const op_case *c, tp_tape *tape, tp_var **x, const tp_weight *const *w) {
+    (void)w;
+    if (c->k_ends)
+        return tp_attention_spans(tape, x[0], x[1], x[2], c->q_offsets, c->k_begins, c->k_ends, c->n_sequences,
+                                  &c->spec);
+    return tp_attention(tape, x[0], x[1], x[2], c->q_offsets, c->k_begins, c->n_sequences, &c->spec);
+}
+
+static void oracle_attention(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    const tp_attention_spec *p = &c->spec;
+    int64_t d = p->head_dim, q_cols = p->n_heads * d, k_cols = p->n_kv_heads * d;
+    double *score = malloc((size_t)(c->leaf[1][0] + 1) * sizeof *score);
+    memset(out, 0, (size_t)(c->out[0] * c->out[1]) * sizeof *out);
+    for (int s = 0; s < c->n_sequences; s++) {
+        int64_t q0 = c->q_offsets[s], n_q = c->q_offsets[s + 1] - q0, k0 = c->k_begins[s];
+        int64_t n_k = (c->k_ends ? c->k_ends[s] : c->k_begins[s + 1]) - k0;
+        for (int64_t i = 0; i < n_q; i++)
+            for (int64_t h = 0; h < p->n_heads; h++) {
+                const double *q = x[0] + (q0 + i) * q_cols + h * d;
+                double *o = out + (q0 + i) * q_cols + h * d, sum = 0;
+                int64_t kv = h / (p->n_heads / p->n_kv_heads) * d, place = n_k - n_q + i;
+                for (int64_t j = 0; j < n_k; j++) {
+                    bool seen = !p->causal || (j <= place && (p->window == 0 || j > place - p->window));
+                    score[j] = 0;
+                    for (int64_t e = 0; e < d && seen; e++) score[j] += q[e] * x[1][(k0 + j) * k_cols + kv + e];
+                    score[j] = seen ? exp(p->scale * score[j]) : 0;
+                    sum += score[j];
+                }
+                for (int64_t j = 0; j < n_k; j++)
+                    for (int64_t e = 0; e < d && score[j] > 0; e++)
+                        o[e] += score[j] / sum * x[2][(k0 + j) * k_cols + kv + e];
+            }
+    }
+    free(score);
+}
+
+/* ---- rows ---- */
+
+BUILD(embedding, tp_embedding(tape, w[0], case_ids, c->out[0]))
+
+static void oracle_embedding(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)x;
+    for (int64_t i = 0; i < c->out[0]; i++)
+        memcpy(out + i * c->out[1], w[0] + case_ids[i] * c->out[1], (size_t)c->out[1] * sizeof *out);
+}
+
+BUILD(gather, tp_gather(tape, x, 3, case_refs, c->out[0]))
+
+static void oracle_gather(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    for (int64_t i = 0; i < c->out[0]; i++)
+        memcpy(out + i * c->out[1], x[case_refs[i].source] + case_refs[i].row * c->out[1],
+               (size_t)c->out[1] * sizeof *out);
+}
+
+BUILD(mean_rows, tp_mean_rows(tape, x[0], c->q_offsets, c->n_sequences))
+
+static void oracle_mean_rows(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    int64_t d = c->out[1];
+    memset(out, 0, (size_t)(c->out[0] * d) * sizeof *out);
+    for (int s = 0; s < c->n_sequences; s++)
+        for (int64_t i = c->q_offsets[s]; i < c->q_offsets[s + 1]; i++)
+            for (int64_t j = 0; j < d; j++)
+                out[s * d + j] += x[0][i * d + j] / (double)(c->q_offsets[s + 1] - c->q_offsets[s]);
+}
+
+/* ---- losses ---- */
+
+BUILD(cross_entropy, tp_cross_entropy(tape, x[0], case_ids, c->number > 0 ? case_row_weights : NULL, NULL))
+
+static void oracle_cross_entropy(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    double total = 0, loss = 0;
+    int64_t v = c->leaf[0][1];
+    for (int64_t i = 0; i < c->leaf[0][0]; i++) {
+        const double *row = x[0] + i * v;
+        double weight = c->number > 0 ? case_row_weights[i] : 1, most = row[0], sum = 0;
+        for (int64_t j = 0; j < v; j++) most = fmax(most, row[j]);
+        for (int64_t j = 0; j < v; j++) sum += exp(row[j] - most);
+        loss += weight * (most + log(sum) - row[case_ids[i]]);
+        total += weight;
+    }
+    out[0] = loss / total;
+}
+
+BUILD(mean_cosine, tp_mean_cosine(tape, x[0]))
+
+static void oracle_mean_cosine(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    int64_t n = c->leaf[0][0], d = c->leaf[0][1];
+    double sum = 0;
+    for (int64_t a = 0; a < n; a++)
+        for (int64_t b = 0; b < n; b++) {
+            double dot = 0, aa = 0, bb = 0;
+            for (int64_t j = 0; j < d; j++) {
+                dot += x[0][a * d + j] * x[0][b * d + j];
+                aa += x[0][a * d + j] * x[0][a * d + j];
+                bb += x[0][b * d + j] * x[0][b * d + j];
+            }
+            if (a != b) sum += dot / sqrt(aa * bb);
+        }
+    out[0] = n < 2 ? 0 : sum / (double)(n * (n - 1));
+}
+
+BUILD(weighted_sum, tp_weighted_sum(tape, x, (const float[]){0.5f, -2, 3}, 3))
+
+static void oracle_weighted_sum(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)c, (void)w;
+    out[0] = 0.5 * x[0][0] - 2 * x[1][0] + 3 * x[2][0];
+}
+
+/* ---- the table ---- */
+
+#define OP(NAME) .build = build_##NAME, .oracle = oracle_##NAME
+#define AT(...)                                                                                                        \
+    (const int64_t[]) {                                                                                                \
+        __VA_ARGS__                                                                                                    \
+    }
+/* An attention case: heads, key heads, head width, causal, window; numbers of sequences; rows of q and of k; offsets.
+ */
+#define ATTENTION(H, KV, D, CAUSAL, WINDOW, N, NQ, NK, Q, K)                                                           \
+    OP(attention), .leaf = {{NQ, (H) * (D)}, {NK, (KV) * (D)}, {NK, (KV) * (D)}}, .out = {NQ, (H) * (D)},              \
+                   .spec = {H, KV, D, 0.15f, CAUSAL, WINDOW}, .n_sequences = N, .q_offsets = Q, .k_begins = K
+
+static const op_case op_cases[] = {
+    {"linear", OP(linear), .leaf = {{9, 7}}, .weight = {{5, 7}, {1, 5}}, .out = {9, 5}},
+    {"linear, no bias", OP(linear), .leaf = {{9, 7}}, .weight = {{5, 7}}, .out = {9, 5}},
+    {"linear, one row", OP(linear), .leaf = {{1, 33}}, .weight = {{17, 33}, {1, 17}}, .out = {1, 17}},
+    {"linear, three rows", OP(linear), .leaf = {{3, 33}}, .weight = {{17, 33}, {1, 17}}, .out = {3, 17}},
+    {"linear, no rows", OP(linear), .leaf = {{0, 33}}, .weight = {{17, 33}, {1, 17}}, .out = {0, 17}},
+    {"linear, large", OP(linear), .leaf = {{200, 64}}, .weight = {{96, 64}, {1, 96}}, .out = {200, 96}},
+    {"add", OP(add), .leaf = {{5, 7}, {5, 7}}, .out = {5, 7}},
+    {"add, large", OP(add), .leaf = {{300, 130}, {300, 130}}, .out = {300, 130}},
+    {"add, to itself", OP(add_itself), .leaf = {{5, 7}}, .out = {5, 7}},
+    {"mul", OP(mul), .leaf = {{5, 7}, {5, 7}}, .out = {5, 7}},
+    {"mul, large", OP(mul), .leaf = {{300, 130}, {300, 130}}, .out = {300, 130}},
+    {"mul, by itself", OP(square), .leaf = {{5, 7}}, .out = {5, 7}},
+    {"scale", OP(scale), .leaf = {{5, 7}}, .out = {5, 7}, .number = -0.37f},
+    {"scale, large", OP(scale), .leaf = {{300, 130}}, .out = {300, 130}, .number = -0.37f},
+    {"add_row", OP(add_row), .leaf = {{9, 7}}, .weight = {{1, 7}}, .out = {9, 7}},
+    {"add_row, large", OP(add_row), .leaf = {{300, 130}}, .weight = {{1, 130}}, .out = {300, 130}},
+    {"mul_row", OP(mul_row), .leaf = {{9, 7}}, .weight = {{1, 7}}, .out = {9, 7}},
+    {"mul_row, large", OP(mul_row), .leaf = {{300, 130}}, .weight = {{1, 130}}, .out = {300, 130}},
+    {"mul_scalar", OP(mul_scalar), .leaf = {{9, 7}}, .weight = {{1, 1}}, .out = {9, 7}},
+    {"mul_scalar, large", OP(mul_scalar), .leaf = {{300, 130}}, .weight = {{1, 1}}, .out = {300, 130}},
+    {"gelu", OP(gelu), .leaf = {{9, 7}}, .out = {9, 7}},
+    {"gelu, large", OP(gelu), .leaf = {{300, 130}}, .out = {300, 130}},
+    {"tanh", OP(tanh), .leaf = {{9, 7}}, .out = {9, 7}},
+    {"tanh, large", OP(tanh), .leaf = {{300, 130}}, .out = {300, 130}},
+    {"silu_mul", OP(silu_mul), .leaf = {{9, 7}, {9, 7}}, .out = {9, 7}},
+    {"silu_mul, large", OP(silu_mul), .leaf = {{300, 130}, {300, 130}}, .out = {300, 130}},
+    {"dropout", OP(dropout), .leaf = {{9, 7}}, .out = {9, 7}, .number = 0.3f},
+    {"dropout, large", OP(dropout), .leaf = {{300, 130}}, .out = {300, 130}, .number = 0.3f},
+    {"reshape", OP(reshape), .leaf = {{6, 10}}, .out = {15, 4}},
+    {"parameter", OP(parameter), .weight = {{6, 10}}, .out = {6, 10}},
+
+    {"rms_norm", OP(rms_norm), .leaf = {{9, 7}}, .weight = {{1, 7}}, .out = {9, 7}, .number = 1e-5f},
+    {"rms_norm, no gain", OP(rms_norm), .leaf = {{9, 7}}, .out = {9, 7}, .number = 1e-5f},
+    {"rms_norm, large epsilon", OP(rms_norm), .leaf = {{9, 7}}, .weight = {{1, 7}}, .out = {9, 7}, .number = 0.5f},
+    {"rms_norm, no rows", OP(rms_norm), .leaf = {{0, 7}}, .weight = {{1, 7}}, .out = {0, 7}, .number = 1e-5f},
+    {"rms_norm, large", OP(rms_norm), .leaf = {{300, 130}}, .weight = {{1, 130}}, .out = {300, 130}, .number = 1e-5f},
+    {"layer_norm", OP(layer_norm), .leaf = {{9, 7}}, .weight = {{1, 7}, {1, 7}}, .out = {9, 7}, .number = 1e-5f},
+    {"layer_norm, no bias", OP(layer_norm), .leaf = {{9, 7}}, .weight = {{1, 7}}, .out = {9, 7}, .number = 1e-5f},
+    {"layer_norm, bias only", OP(layer_norm), .leaf = {{9, 7}}, .weight = {{0, 0}, {1, 7}}, .out = {9, 7}, .number = 1},
+    {"layer_norm, plain", OP(layer_norm), .leaf = {{9, 7}}, .out = {9, 7}, .number = 1e-5f},
+    {"layer_norm, large", OP(layer_norm), .leaf = {{300, 130}}, .weight = {{1, 130}, {1, 130}}, .out = {300, 130},
+     .number = 1e-5f},
+
+    {"rope", OP(rope), .leaf = {{14, 12}}, .out = {14, 12}, .spec = {.n_heads = 2}},
+    {"rope, one head", OP(rope), .leaf = {{5, 34}}, .out = {5, 34}, .spec = {.n_heads = 1}},
+    {"rope, large", OP(rope), .leaf = {{150, 256}}, .out = {150, 256}, .spec = {.n_heads = 4}},
+
+    {"attention, causal", ATTENTION(2, 2, 6, true, 0, 3, 12, 12, AT(0, 5, 5, 12), AT(0, 5, 5, 12))},
+    {"attention, cross", ATTENTION(2, 2, 6, false, 0, 4, 9, 14, AT(0, 2, 5, 5, 9), AT(0, 7, 7, 9, 14))},
+    {"attention, one row, one key", ATTENTION(2, 1, 8, false, 0, 1, 1, 1, AT(0, 1), AT(0, 1))},
+    {"attention, no sequences", ATTENTION(2, 1, 8, false, 0, 0, 0, 0, AT(0), AT(0))},
+    {"attention, rows of no sequence", ATTENTION(2, 1, 8, true, 0, 2, 9, 9, AT(1, 4, 7), AT(1, 4, 7))},
+    {"attention, grouped heads", ATTENTION(6, 2, 6, true, 0, 2, 20, 20, AT(0, 3, 20), AT(0, 3, 20))},
+    {"attention, window 1", ATTENTION(2, 1, 8, true, 1, 2, 24, 24, AT(0, 3, 24), AT(0, 3, 24))},
+    {"attention, window smaller", ATTENTION(2, 1, 8, true, 5, 2, 60, 60, AT(0, 3, 60), AT(0, 3, 60))},
+    {"attention, window equal", ATTENTION(2, 1, 8, true, 21, 2, 24, 24, AT(0, 3, 24), AT(0, 3, 24))},
+    {"attention, window larger", ATTENTION(2, 1, 8, true, 99, 2, 24, 24, AT(0, 3, 24), AT(0, 3, 24))},
+    {"attention, window over blocks", ATTENTION(2, 1, 8, true, 40, 1, 150, 150, AT(0, 150), AT(0, 150))},
+    {"attention, cached keys", ATTENTION(4, 2, 6, true, 0, 3, 8, 75, AT(0, 1, 4, 8), AT(0, 20, 37, 75))},
+    {"attention, cached, window", ATTENTION(4, 2, 6, true, 9, 3, 8, 75, AT(0, 1, 4, 8), AT(0, 20, 37, 75))},
+    {"attention, decoding", ATTENTION(4, 2, 32, true, 0, 3, 3, 120, AT(0, 1, 2, 3), AT(0, 50, 53, 120))},
+    {"attention, rows without keys", ATTENTION(2, 1, 8, true, 0, 3, 60, 11, AT(0, 8, 50, 60), AT(0, 3, 11, 11))},
+    {"attention, without keys, window", ATTENTION(2, 1, 8, true, 2, 2, 50, 11, AT(0, 8, 50), AT(0, 3, 11))},
+    {"attention, cross without keys", ATTENTION(2, 1, 8, false, 0, 2, 5, 4, AT(0, 3, 5), AT(0, 0, 4))},
+    {"attention, spans", ATTENTION(4, 2, 8, true, 0, 3, 11, 60, AT(0, 2, 5, 11), AT(40, 20, 3)),
+     .k_ends = AT(53, 21, 15)},
+    {"attention, width 24", ATTENTION(2, 1, 24, true, 0, 2, 50, 50, AT(0, 33, 50), AT(0, 33, 50))},
+    {"attention, width 32", ATTENTION(4, 2, 32, true, 0, 2, 100, 100, AT(0, 31, 100), AT(0, 31, 100))},
+    {"attention, width 64", ATTENTION(2, 1, 64, true, 30, 2, 100, 100, AT(0, 65, 100), AT(0, 65, 100))},
+    {"attention, width 128", ATTENTION(2, 2, 128, false, 0, 2, 40, 50, AT(0, 34, 40), AT(0, 17, 50))},
+    {"attention, many sequences", ATTENTION(8, 4, 8, true, 0, 7, 300, 300, AT(0, 16, 48, 81, 144, 145, 208, 300),
+                                            AT(0, 16, 48, 81, 144, 145, 208, 300))},
+
+    {"embedding", OP(embedding), .weight = {{6, 9}}, .out = {20, 9}},
+    {"embedding, large", OP(embedding), .weight = {{40, 130}}, .out = {300, 130}},
+    {"gather", OP(gather), .leaf = {{4, 9}, {5, 9}, {4, 9}}, .out = {20, 9}},
+    {"gather, large", OP(gather), .leaf = {{4, 130}, {5, 130}, {4, 130}}, .out = {300, 130}},
+    {"mean_rows", OP(mean_rows), .leaf = {{12, 9}}, .out = {4, 9}, .n_sequences = 4, .q_offsets = AT(0, 5, 5, 6, 12)},
+    {"mean_rows, large", OP(mean_rows), .leaf = {{300, 130}}, .out = {3, 130}, .n_sequences = 3,
+     .q_offsets = AT(0, 5, 200, 300)},
+
+    {"cross_entropy", OP(cross_entropy), .leaf = {{12, 9}}, .out = {1, 1}},
+    {"cross_entropy, weighted", OP(cross_entropy), .leaf = {{12, 9}}, .out = {1, 1}, .number = 1},
+    {"cross_entropy, large", OP(cross_entropy), .leaf = {{40, 2500}}, .out = {1, 1}, .number = 1},
+    {"mean_cosine", OP(mean_cosine), .leaf = {{6, 11}}, .out = {1, 1}},
+    {"mean_cosine, one row", OP(mean_cosine), .leaf = {{1, 11}}, .out = {1, 1}},
+    {"mean_cosine, large", OP(mean_cosine), .leaf = {{30, 600}}, .out = {1, 1}},
+    {"weighted_sum", OP(weighted_sum), .leaf = {{1, 1}, {1, 1}, {1, 1}}, .out = {1, 1}},
+};
+
+enum { N_CASES = sizeof op_cases / sizeof *op_cases };
+
+#endif
