@@ -1,0 +1,53 @@
+/* The relay: sender, bridge and receiver put together as the recipe says, from text to answer.
+ *
+ *     text -> tokens -> hidden states -> soft tokens -> the receiver's prompt -> answer
+ *
+ * Each arrow is one function here, so that training, evaluation and serving walk the same way and may stop, time or
+ * replace (controls!) anything between two arrows. */
+#ifndef TP_BRIDGE_RELAY_H
+#define TP_BRIDGE_RELAY_H
+
+#include "bridge/bridge.h"
+#include "bridge/layout.h"
+#include "bridge/tap.h"
+#include "data/task.h"
+#include "lm/generate.h"
+
+typedef struct tp_relay {
+    tp_recipe *recipe;     /* complete; owned */
+    const tp_lm *sender;   /* borrowed */
+    const tp_lm *receiver; /* borrowed */
+    tp_bridge *bridge;     /* owned; NULL until one is made or loaded */
+    tp_layout *layout;     /* owned */
+    tp_tap tap;
+    char *prompt;             /* of the sender; owned */
+    const char **label_names; /* [n_labels], owned copies */
+    int n_labels;
+} tp_relay;
+
+/* Puts the parts together. Takes over the recipe (completed with the task's facts); models are borrowed. There is no
+ * bridge yet. NULL on error (the recipe is freed). */
+tp_relay *tp_relay_new(tp_recipe *recipe, const tp_lm *sender, const tp_lm *receiver, const tp_task *task);
+void tp_relay_free(tp_relay *relay); /* takes NULL */
+
+/* Soft tokens [n * M, d_receiver] of n texts whose hidden states lie end to end. */
+tp_var *tp_relay_soft(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n);
+
+/* The receiver's prompts from soft tokens (NULL if the layout has none), in the tape's arena. `texts` serve {text} in
+ * the layout and may be NULL without it. */
+tp_status tp_relay_prompts(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *texts, int64_t n,
+                           tp_prompts *prompts);
+
+/* Reading 1, score: log-likelihood of each label's answer, EOS included, after each prompt: scores [n, n_labels]. */
+tp_status tp_relay_score(const tp_relay *relay, const tp_prompts *prompts, double *scores);
+
+/* Reading 2, generate: up to max_new greedy tokens after each prompt, as text (owned by the caller) in answers[n]. */
+tp_status tp_relay_generate(const tp_relay *relay, const tp_prompts *prompts, int64_t max_new, char **answers);
+
+/* The number of tokens of the longest label's answer, EOS included: what generate needs for classification. */
+int64_t tp_relay_longest_answer(const tp_relay *relay);
+
+/* The index of the largest of n scores (the first, if equal). */
+int32_t tp_best_score(const double *scores, int n);
+
+#endif

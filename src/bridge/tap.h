@@ -1,0 +1,26 @@
+/* Tapping a sender: how a text becomes hidden states. */
+#ifndef TP_BRIDGE_TAP_H
+#define TP_BRIDGE_TAP_H
+
+#include "bridge/recipe.h"
+#include "lm/decoder.h"
+
+/* Where and how a sender is read. Everything is borrowed. */
+typedef struct tp_tap {
+    const tp_lm *sender;
+    int layer;          /* hidden state to read: 0 = embeddings, n_layers = the last, before the final norm */
+    const char *prompt; /* template with {text} in it */
+    int max_tokens;     /* of the whole prompt, BOS included */
+    tp_side truncate;   /* the side of the text that is cut off when it does not fit */
+    tp_math math;
+} tp_tap;
+
+/* Appends the ids of the text's prompt, at most max_tokens of them; *truncated (may be NULL) says whether text was cut
+ * off. An error if the template alone does not fit. */
+tp_status tp_tap_tokens(const tp_tap *tap, const char *text, size_t n, tp_ids *ids, bool *truncated);
+
+/* The hidden states [n_ids, d_model] of one prompt, into out. Layers above the tapped one are not computed. `tape` is
+ * scratch: frozen, and reset here. */
+void tp_tap_run(const tp_tap *tap, tp_tape *tape, const int32_t *ids, int64_t n_ids, float *out);
+
+#endif

@@ -1,0 +1,19 @@
+/* What a training step minimises: the recipe's losses over one batch of soft tokens. */
+#ifndef TP_TRAIN_OBJECTIVE_H
+#define TP_TRAIN_OBJECTIVE_H
+
+#include "bridge/relay.h"
+
+/* The value of each loss in a step, before its weight; NAN for one that was not computed. */
+typedef struct tp_objective_values {
+    double total;
+    double losses[TP_N_LOSSES]; /* by tp_loss_name */
+    double accuracy;            /* share of first answer tokens that are the likeliest: a free look at progress */
+} tp_objective_values;
+
+/* The weighted sum of the recipe's losses at this step, [1, 1], from the soft tokens [n * M, d_receiver] of the
+ * examples. The receiver reads layout and answers; gradients flow through it to the soft tokens. */
+tp_status tp_objective(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *examples, int64_t n,
+                       int64_t step, tp_var **loss, tp_objective_values *values);
+
+#endif

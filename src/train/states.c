@@ -1,0 +1,181 @@
+/* Hidden states of a frozen sender and their cache. See states.h. */
+#include "train/states.h"
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <omp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct tp_state_cache {
+    tp_tap tap;
+    tp_cache_kind kind;
+    int64_t max_bytes;
+    size_t n;
+    tp_ids tokens;    /* of all prompts, end to end */
+    int64_t *offsets; /* [n + 1] into tokens, and so (times d_model) into all states */
+    float **kept;     /* [n]: states of a text, NULL if not held; memory kind owns them */
+    tp_tape **tapes;  /* one per thread */
+    int n_tapes;
+    unsigned char *mapped; /* disk kind: the whole file */
+    size_t mapped_bytes;
+    tp_state_cache_info info;
+};
+
+/* The file of the disk kind: this header, a byte per text that says whether its states are there (set after they are),
+ * and from the next multiple of 4096 the states of all texts in order. It is sparse until filled. */
+typedef struct {
+    char magic[8];
+    char key[40]; /* fingerprint of all that decides the states */
+    int64_t n_texts, n_tokens, d_model;
+} file_header;
+
+static const char file_magic[8] = "TPSTATE";
+
+static void cache_key(const tp_state_cache *c, char key[33]) {
+    tp_hash *h = tp_hash_new();
+    tp_hash_add_text(h, c->tap.sender->fingerprint);
+    int64_t numbers[2] = {c->tap.layer, (int64_t)c->tap.math};
+    tp_hash_add(h, numbers, sizeof numbers);
+    tp_hash_add(h, c->offsets, (c->n + 1) * sizeof *c->offsets);
+    tp_hash_add(h, c->tokens.data, c->tokens.len * sizeof *c->tokens.data);
+    tp_hash_end(h, key);
+}
+
+static size_t states_begin(size_t n) {
+    return (sizeof(file_header) + n + 4095) / 4096 * 4096;
+}
+
+static tp_status map_disk(tp_state_cache *c, const char *path) {
+    int64_t d = c->tap.sender->config.d_model;
+    file_header wanted = {.key = "", .n_texts = (int64_t)c->n, .n_tokens = c->offsets[c->n], .d_model = d};
+    memcpy(wanted.magic, file_magic, sizeof file_magic);
+    cache_key(c, wanted.key);
+    c->mapped_bytes = states_begin(c->n) + (size_t)(c->offsets[c->n] * d) * sizeof(float);
+    if ((int64_t)c->mapped_bytes > c->max_bytes)
+        return tp_fail(TP_ERR_ARGUMENT, "the states of all texts take %zu bytes on disk, `cache.max_bytes` allows %lld",
+                       c->mapped_bytes, (long long)c->max_bytes);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) return tp_fail(TP_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    file_header found = {.key = ""};
+    bool usable = pread(fd, &found, sizeof found, 0) == (ssize_t)sizeof found &&
+                  memcmp(&found, &wanted, sizeof wanted) == 0 && tp_file_size(path) == (int64_t)c->mapped_bytes;
+    int failed = 0;
+    if (!usable)
+        failed = ftruncate(fd, 0) != 0 || ftruncate(fd, (off_t)c->mapped_bytes) != 0 ||
+                 pwrite(fd, &wanted, sizeof wanted, 0) != (ssize_t)sizeof wanted;
+    /* Blocks are asked for now: a full disk must be an error here, not a signal when a page is written later. */
+    if (!failed) failed = errno = posix_fallocate(fd, 0, (off_t)c->mapped_bytes);
+    void *p = failed ? MAP_FAILED : mmap(NULL, c->mapped_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    int error = errno;
+    close(fd);
+    if (p == MAP_FAILED) return tp_fail(TP_ERR_IO, "cannot make room for the states in %s: %s", path, strerror(error));
+    c->mapped = p;
+    return TP_OK;
+}
+
+static unsigned char *present_flags(const tp_state_cache *c) {
+    return c->mapped + sizeof(file_header);
+}
+
+static float *mapped_states(const tp_state_cache *c, int64_t i) {
+    return (float *)(void *)(c->mapped + states_begin(c->n)) + c->offsets[i] * c->tap.sender->config.d_model;
+}
+
+static tp_status tokenise(tp_state_cache *c, const tp_example *examples) {
+    c->offsets = tp_alloc((c->n + 1) * sizeof *c->offsets);
+    for (size_t i = 0; i < c->n; i++) {
+        bool cut;
+        TP_TRY(tp_tap_tokens(&c->tap, examples[i].text, examples[i].len, &c->tokens, &cut));
+        c->info.n_truncated += cut;
+        c->offsets[i + 1] = (int64_t)c->tokens.len;
+    }
+    c->info.n_texts = (int64_t)c->n;
+    c->info.n_tokens = (int64_t)c->tokens.len;
+    return TP_OK;
+}
+
+tp_state_cache *tp_state_cache_new(const tp_tap *tap, const tp_example *examples, size_t n, tp_cache_kind kind,
+                                   int64_t max_bytes, const char *path) {
+    tp_state_cache *c = tp_alloc(sizeof *c);
+    *c = (tp_state_cache){.tap = *tap, .kind = kind, .max_bytes = max_bytes, .n = n, .n_tapes = omp_get_max_threads()};
+    c->kept = tp_alloc(n * sizeof *c->kept);
+    c->tapes = tp_alloc((size_t)c->n_tapes * sizeof *c->tapes);
+    for (int t = 0; t < c->n_tapes; t++) {
+        c->tapes[t] = tp_tape_new(tap->math);
+        c->tapes[t]->frozen = true;
+    }
+    tp_status status = tokenise(c, examples);
+    if (status == TP_OK && kind == TP_CACHE_DISK && n > 0) {
+        status = map_disk(c, path);
+        for (size_t i = 0; status == TP_OK && i < n; i++)
+            if (present_flags(c)[i]) {
+                c->kept[i] = mapped_states(c, (int64_t)i);
+                c->info.n_kept++;
+            }
+    }
+    if (status == TP_OK) return c;
+    tp_state_cache_free(c);
+    return NULL;
+}
+
+void tp_state_cache_free(tp_state_cache *c) {
+    if (c == NULL) return;
+    for (size_t i = 0; i < c->n && c->mapped == NULL; i++) tp_free(c->kept[i]);
+    for (int t = 0; t < c->n_tapes; t++) tp_tape_free(c->tapes[t]);
+    if (c->mapped) munmap(c->mapped, c->mapped_bytes);
+    tp_free(c->kept);
+    tp_free(c->tapes);
+    tp_free(c->offsets);
+    tp_ids_free(&c->tokens);
+    tp_free(c);
+}
+
+static int64_t length_of(const tp_state_cache *c, int64_t i) {
+    return c->offsets[i + 1] - c->offsets[i];
+}
+
+/* Remembers the states of text i if there is room. */
+static void keep(tp_state_cache *c, int64_t i, const float *states) {
+    int64_t bytes = length_of(c, i) * c->tap.sender->config.d_model * (int64_t)sizeof(float);
+    if (c->kept[i] || c->kind == TP_CACHE_NONE) return;
+    if (c->kind == TP_CACHE_MEMORY && c->info.bytes + bytes > c->max_bytes) return;
+    c->kept[i] = c->kind == TP_CACHE_DISK ? mapped_states(c, i) : tp_alloc((size_t)bytes);
+    memcpy(c->kept[i], states, (size_t)bytes);
+    if (c->kind == TP_CACHE_DISK) __atomic_store_n(&present_flags(c)[i], 1, __ATOMIC_RELEASE);
+    c->info.bytes += bytes;
+    c->info.n_kept++;
+}
+
+tp_var *tp_state_cache_fetch(tp_state_cache *c, tp_tape *tape, const int64_t *indices, int64_t n,
+                             const int64_t **offsets) {
+    int64_t d = c->tap.sender->config.d_model, *at = tp_arena_alloc(tape->arena, (size_t)(n + 1) * sizeof *at);
+    at[0] = 0;
+    for (int64_t i = 0; i < n; i++) at[i + 1] = at[i] + length_of(c, indices[i]);
+    tp_var *out = tp_var_new(tape, at[n], d);
+    int64_t computed = 0;
+#pragma omp parallel for schedule(dynamic) reduction(+ : computed)
+    for (int64_t i = 0; i < n; i++) {
+        float *rows = out->data + at[i] * d;
+        int64_t length = at[i + 1] - at[i];
+        if (c->kept[indices[i]]) {
+            memcpy(rows, c->kept[indices[i]], (size_t)(length * d) * sizeof(float));
+        } else {
+            tp_tap_run(&c->tap, c->tapes[omp_get_thread_num()], c->tokens.data + c->offsets[indices[i]], length, rows);
+            computed++;
+        }
+    }
+    for (int64_t i = 0; i < n; i++) keep(c, indices[i], out->data + at[i] * d);
+    c->info.n_computed += computed;
+    *offsets = at;
+    return out;
+}
+
+tp_state_cache_info tp_state_cache_describe(const tp_state_cache *cache) {
+    return cache->info;
+}

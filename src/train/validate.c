@@ -1,0 +1,116 @@
+/* Validation and quick looks. See validate.h. */
+#include "train/validate.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROWS_AT_ONCE = 64 };
+
+/* The receiver's prompts for some rows, through the bridge; everything lies in the tape's arena. */
+static tp_status prompts_of(const tp_relay *relay, tp_state_cache *states, tp_tape *tape, const tp_example *const *rows,
+                            const int64_t *indices, int64_t n, tp_prompts *prompts) {
+    const int64_t *offsets;
+    tp_tape_reset(tape);
+    tp_var *hidden = tp_state_cache_fetch(states, tape, indices, n, &offsets);
+    tp_var *soft = tp_layout_has_soft(relay->layout) ? tp_relay_soft(relay, tape, hidden, offsets, n) : NULL;
+    tp_example *texts = tp_arena_alloc(tape->arena, (size_t)n * sizeof *texts);
+    for (int64_t i = 0; i < n; i++) texts[i] = *rows[i];
+    return tp_relay_prompts(relay, tape, soft, texts, n, prompts);
+}
+
+tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_dataset *set, int64_t n,
+                      tp_validation *result) {
+    *result = (tp_validation){.n = n};
+    tp_tape *tape = tp_tape_new(relay->recipe->math);
+    tape->frozen = true;
+    double *scores = tp_alloc((size_t)(ROWS_AT_ONCE * relay->n_labels) * sizeof *scores), nll = 0;
+    int64_t right = 0;
+    tp_status status = TP_OK;
+    for (int64_t from = 0; from < n && status == TP_OK; from += ROWS_AT_ONCE) {
+        int64_t some = n - from < ROWS_AT_ONCE ? n - from : ROWS_AT_ONCE, indices[ROWS_AT_ONCE];
+        const tp_example *rows[ROWS_AT_ONCE];
+        for (int64_t i = 0; i < some; i++) indices[i] = from + i, rows[i] = &set->examples[from + i];
+        tp_prompts prompts;
+        status = prompts_of(relay, states, tape, rows, indices, some, &prompts);
+        if (status == TP_OK) status = tp_relay_score(relay, &prompts, scores);
+        for (int64_t i = 0; status == TP_OK && i < some; i++) {
+            const double *row = scores + i * relay->n_labels;
+            int32_t best = tp_best_score(row, relay->n_labels);
+            right += best == rows[i]->label;
+            double sum = 0;
+            for (int j = 0; j < relay->n_labels; j++) sum += exp(row[j] - row[best]);
+            nll += row[best] + log(sum) - row[rows[i]->label];
+        }
+    }
+    tp_free(scores);
+    tp_tape_free(tape);
+    result->accuracy = n > 0 ? (double)right / (double)n : 0;
+    result->loss = n > 0 ? nll / (double)n : 0;
+    return status;
+}
+
+/* Appends to a text of fixed size; what does not fit is left out. */
+static void add(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void add(char *text, size_t size, const char *format, ...) {
+    size_t used = strlen(text);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text + used, size - used, format, args);
+    va_end(args);
+}
+
+static void summarise(const tp_task *task, const tp_example *const *rows, char **answers, int64_t n,
+                      tp_quick_look *look) {
+    int64_t *right = tp_alloc((size_t)task->n_labels * sizeof *right),
+            *seen = tp_alloc((size_t)task->n_labels * sizeof *seen);
+    int64_t different = 0, n_right = 0;
+    for (int64_t i = 0; i < n; i++) {
+        bool ok = tp_task_parse_answer(task, answers[i], strlen(answers[i])) == rows[i]->label, first = true;
+        for (int64_t j = 0; j < i && first; j++) first = strcmp(answers[i], answers[j]) != 0;
+        different += first;
+        n_right += ok;
+        seen[rows[i]->label]++;
+        right[rows[i]->label] += ok;
+        if (i < 3)
+            add(look->samples, sizeof look->samples, "%s\"%.60s\" -> \"%.30s\" (%s)", i ? "; " : "", rows[i]->text,
+                answers[i], task->labels[rows[i]->label].name);
+    }
+    for (int32_t c = 0; c < task->n_labels; c++)
+        if (seen[c] > 0)
+            add(look->by_class, sizeof look->by_class, "%s%s %.0f %%", look->by_class[0] ? ", " : "",
+                task->labels[c].name, 100.0 * (double)right[c] / (double)seen[c]);
+    look->accuracy = n > 0 ? (double)n_right / (double)n : 0;
+    look->diversity = n > 0 ? (double)different / (double)n : 0;
+    tp_free(right);
+    tp_free(seen);
+}
+
+tp_status tp_quick_evaluate(const tp_relay *relay, tp_state_cache *states, const tp_task *task, int64_t n, int64_t step,
+                            tp_quick_look *look) {
+    *look = (tp_quick_look){0};
+    int64_t available = (int64_t)task->valid.n;
+    if (n > available) n = available;
+    if (n > ROWS_AT_ONCE) n = ROWS_AT_ONCE;
+    look->n = n;
+    if (n == 0) return TP_OK;
+    tp_rng rng = tp_rng_stream(relay->recipe->seed, "quick look", (uint64_t)step);
+    int64_t indices[ROWS_AT_ONCE];
+    const tp_example *rows[ROWS_AT_ONCE];
+    char *answers[ROWS_AT_ONCE] = {NULL};
+    for (int64_t i = 0; i < n; i++) {
+        indices[i] = (int64_t)tp_rng_below(&rng, (uint64_t)available);
+        rows[i] = &task->valid.examples[indices[i]];
+    }
+    tp_tape *tape = tp_tape_new(relay->recipe->math);
+    tape->frozen = true;
+    tp_prompts prompts;
+    tp_status status = prompts_of(relay, states, tape, rows, indices, n, &prompts);
+    if (status == TP_OK) status = tp_relay_generate(relay, &prompts, tp_relay_longest_answer(relay), answers);
+    if (status == TP_OK) summarise(task, rows, answers, n, look);
+    for (int64_t i = 0; i < n; i++) tp_free(answers[i]);
+    tp_tape_free(tape);
+    return status;
+}

@@ -1,0 +1,30 @@
+/* Looking at a bridge in training: accuracy and loss on validation rows, and what the receiver says. */
+#ifndef TP_TRAIN_VALIDATE_H
+#define TP_TRAIN_VALIDATE_H
+
+#include "bridge/relay.h"
+#include "train/states.h"
+
+typedef struct tp_validation {
+    int64_t n;
+    double accuracy; /* of the likeliest label */
+    double loss;     /* mean negative log-likelihood of the right label among the labels */
+} tp_validation;
+
+/* The first n rows of the set, whose states the cache gives. */
+tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_dataset *set, int64_t n,
+                      tp_validation *result);
+
+typedef struct tp_quick_look {
+    int64_t n;
+    double accuracy;    /* of generated answers, parsed; an answer that names no label is wrong */
+    double diversity;   /* different answers / answers */
+    char by_class[512]; /* "human 80 %, number 100 %, ..." */
+    char samples[512];  /* a few texts with what the receiver said */
+} tp_quick_look;
+
+/* Generates answers to n validation rows, drawn by the recipe's seed and the step. */
+tp_status tp_quick_evaluate(const tp_relay *relay, tp_state_cache *states, const tp_task *task, int64_t n, int64_t step,
+                            tp_quick_look *look);
+
+#endif
