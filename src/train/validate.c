@@ -98,7 +98,7 @@ tp_status tp_quick_evaluate(const tp_relay *relay, tp_state_cache *states, const
     if (n == 0) return TP_OK;
     tp_rng rng = tp_rng_stream(relay->recipe->seed, "quick look", (uint64_t)step);
     int64_t indices[ROWS_AT_ONCE];
-    const tp_example *rows[ROWS_AT_ONCE];
+    const tp_example *rows[ROWS_AT_ONCE] = {NULL};
     char *answers[ROWS_AT_ONCE] = {NULL};
     for (int64_t i = 0; i < n; i++) {
         indices[i] = (int64_t)tp_rng_below(&rng, (uint64_t)available);
