@@ -1,91 +1,14 @@
-/* Tokenizers: published vectors, ids from the reference libraries, small vocabularies of our own whose merges can be
- * followed by hand, bytes that survive, and files that lie. */
-#include "check.h"
+/* Real tokenizers: the published vectors, ids from the reference libraries, and bytes that survive. The small ones made
+ * for a purpose are in test_tokenizer_small.c. */
+#include "check_tokenizer.h"
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/mem.h"
-#include "base/rng.h"
-#include "base/str.h"
-#include "text/tokenizer.h"
-#include "text/train_bpe.h"
-
-/* ---- helpers ---- */
 
 static tp_tokenizer *load_shared(const char *name, const char *pattern) {
     tp_tokenizer *t = tp_tokenizer_load(check_shared(name), pattern);
     check_not_null(t);
     return t;
-}
-
-static void assert_ids(const tp_tokenizer *t, const char *text, size_t n, unsigned flags, const int32_t *expected,
-                       size_t n_expected, const char *where) {
-    tp_ids ids = {0};
-    check_ok(tp_tokenizer_encode(t, text, n, flags, &ids));
-    bool same =
-        ids.len == n_expected && (n_expected == 0 || memcmp(ids.data, expected, n_expected * sizeof *expected) == 0);
-    if (!same) {
-        fprintf(stderr, "%s: `%.*s`\n  expected", where, (int)n, text);
-        for (size_t i = 0; i < n_expected; i++) fprintf(stderr, " %d", expected[i]);
-        fprintf(stderr, "\n  found   ");
-        for (size_t i = 0; i < ids.len; i++) fprintf(stderr, " %d", ids.data[i]);
-        fprintf(stderr, "\n");
-    }
-    assert_true(same);
-    tp_ids_free(&ids);
-}
-
-#define assert_text_ids(t, text, flags, ...)                                                                           \
-    assert_ids(t, text, sizeof(text) - 1, flags, (const int32_t[]){__VA_ARGS__},                                       \
-               sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t), __func__)
-
-static void assert_round_trip(const tp_tokenizer *t, const char *text, size_t n, unsigned flags) {
-    tp_ids ids = {0};
-    check_ok(tp_tokenizer_encode(t, text, n, flags, &ids));
-    size_t length;
-    char *back = tp_tokenizer_decode(t, ids.data, ids.len, flags, &length);
-    assert_int_equal(length, n);
-    assert_memory_equal(back, text, n);
-    tp_free(back);
-    tp_ids_free(&ids);
-}
-
-/* Texts of every kind of byte: random bytes, random characters, and both mixed with words. */
-static void assert_random_round_trips(const tp_tokenizer *t) {
-    static const char *const parts[] = {" ",
-                                        "  ",
-                                        "the",
-                                        " of",
-                                        "\n",
-                                        "\r\n",
-                                        "\t",
-                                        "'ll",
-                                        "12",
-                                        "caf\xC3\xA9",
-                                        "\xE4\xBD\xA0",
-                                        "\xF0\x9F\x98\x80",
-                                        "\xE2\x80\x8D",
-                                        "e\xCC\x81",
-                                        "\xC2\xA0",
-                                        "!!",
-                                        "\xF0\x9F",
-                                        "\xED\xA0\x80"};
-    tp_rng rng = tp_rng_stream(1, "round trip", 0);
-    char text[300];
-    for (int i = 0; i < 2000; i++) {
-        size_t n = 0, wanted = tp_rng_below(&rng, 200);
-        while (n < wanted) {
-            if (tp_rng_below(&rng, 4) == 0) {
-                text[n++] = (char)tp_rng_below(&rng, 256);
-            } else {
-                const char *part = parts[tp_rng_below(&rng, 18)];
-                memcpy(text + n, part, strlen(part));
-                n += strlen(part);
-            }
-        }
-        assert_round_trip(t, text, n, TP_TOKENS_PLAIN);
-        assert_round_trip(t, text, n, TP_TOKENS_NO_PREFIX);
-    }
 }
 
 /* ---- the published vectors ---- */

@@ -69,6 +69,12 @@ tp_bpe *tp_bpe_new(void) {
     return bpe;
 }
 
+void tp_bpe_reserve(tp_bpe *bpe, size_t n) {
+    int bits = 64 - bpe->shift;
+    while (bits < 40 && (size_t)1 << bits < 2 * n) bits++;
+    if (bits > 64 - bpe->shift) resize(bpe, bits);
+}
+
 void tp_bpe_free(tp_bpe *bpe) {
     if (bpe == NULL) return;
     tp_free(bpe->slots);
@@ -85,7 +91,7 @@ static bool may_join(const tp_bpe *bpe, int32_t last, int32_t first) {
 }
 
 void tp_bpe_add(tp_bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t joined, int32_t last, int32_t first) {
-    if (2 * (bpe->n + 1) > bpe->n_slots) resize(bpe, 65 - bpe->shift);
+    tp_bpe_reserve(bpe, bpe->n + 1);
     entry *e = &bpe->slots[find(bpe, left, right) - bpe->slots];
     if (e->key != NO_KEY && e->rank <= rank) return;
     bpe->n += e->key == NO_KEY;

@@ -11,6 +11,9 @@ typedef struct tp_bpe tp_bpe; /* immutable once all merges are in */
 tp_bpe *tp_bpe_new(void);
 void tp_bpe_free(tp_bpe *bpe); /* takes NULL */
 
+/* Makes room for n pairs, which saves making it again and again. */
+void tp_bpe_reserve(tp_bpe *bpe, size_t n);
+
 /* Says that `left` followed by `right` becomes `joined`; lower ranks are merged first. A pair that is there already
  * keeps its lower rank. `last` is the last symbol that `left` was made of and `first` the first one of `right`, where
  * symbols are the tokens a text is cut into before any merging: two symbols that were never named here cannot be merged

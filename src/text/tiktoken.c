@@ -87,6 +87,8 @@ static tp_status read_lines(tp_tokenizer *t, const char *bytes, size_t n, const 
     for (size_t i = 0; i < n; i++) n_lines += bytes[i] == '\n';
     int64_t most = 4 * n_lines + 65535; /* ranks may have gaps, but not arbitrary ones */
     if (most > TP_MOST_TOKENS) most = TP_MOST_TOKENS;
+    tp_vocab_reserve(&t->vocab, (size_t)(n_lines < most ? n_lines : most));
+    tp_bpe_reserve(t->bpe, 2 * (size_t)(n_lines < most ? n_lines : most));
     size_t number = 1;
     for (size_t at = 0; at < n; number++) {
         const char *feed = memchr(bytes + at, '\n', n - at);

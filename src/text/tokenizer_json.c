@@ -19,9 +19,9 @@ typedef struct loading {
 
 /* ---- vocabulary and merges ---- */
 
-/* GPT-2's alphabet back to bytes; false if a character is not of it (an added token that stands in the vocabulary). */
+/* Appends the bytes that a text in GPT-2's alphabet stands for; false if a character is not of it (an added token that
+ * stands in the vocabulary). */
 static bool alphabet_to_bytes(const char *text, size_t n, tp_str *out) {
-    tp_str_clear(out);
     for (size_t at = 0; at < n;) {
         uint32_t code;
         size_t length = tp_utf8_decode(text + at, n - at, &code);
@@ -42,6 +42,7 @@ static tp_status add_token(loading *l, const char *text, size_t n, const json_t 
     if (tp_vocab_has(&t->vocab, id))
         return tp_fail(TP_ERR_FORMAT, "%s: the id %d is given to the token `%.100s` and to another one", l->path, id,
                        text);
+    tp_str_clear(scratch);
     bool findable = !t->byte_level || alphabet_to_bytes(text, n, scratch);
     if (t->byte_level && findable) {
         tp_vocab_set(&t->vocab, id, scratch->data ? scratch->data : "", scratch->len);
@@ -52,12 +53,6 @@ static tp_status add_token(loading *l, const char *text, size_t n, const json_t 
     }
     if (findable) tp_vocab_index(&t->vocab, id); /* JSON keys are unique and the alphabet is one to one */
     return TP_OK;
-}
-
-static int32_t find_token(const loading *l, const char *text, size_t n, tp_str *scratch) {
-    if (!l->t->byte_level) return tp_vocab_find(&l->t->vocab, text, n);
-    if (!alphabet_to_bytes(text, n, scratch)) return -1;
-    return tp_vocab_find(&l->t->vocab, scratch->data ? scratch->data : "", scratch->len);
 }
 
 /* The halves of a merge, written "a b" or ["a", "b"]. */
@@ -79,24 +74,32 @@ static bool merge_halves(const json_t *merge, const char *half[2], size_t length
     return true;
 }
 
-static tp_status add_merge(loading *l, size_t rank, const json_t *merge, tp_str *joined, tp_str *scratch) {
+static tp_status add_merge(loading *l, size_t rank, const json_t *merge, tp_str *scratch) {
     const char *half[2];
-    size_t length[2];
-    int32_t id[2];
+    size_t length[2], middle = 0;
     if (!merge_halves(merge, half, length))
         return tp_fail(TP_ERR_FORMAT, "%s: merge %zu is neither \"a b\" nor [\"a\", \"b\"]", l->path, rank);
-    tp_str_clear(joined);
+    tp_str_clear(scratch);
+    int32_t id[2];
     for (int i = 0; i < 2; i++) {
-        id[i] = find_token(l, half[i], length[i], scratch);
-        if (id[i] < 0 || length[i] == 0)
+        middle = scratch->len;
+        bool known = true;
+        if (l->t->byte_level) {
+            known = alphabet_to_bytes(half[i], length[i], scratch);
+        } else {
+            tp_str_append(scratch, half[i], length[i]);
+        }
+        id[i] =
+            known && length[i] > 0 ? tp_vocab_find(&l->t->vocab, scratch->data + middle, scratch->len - middle) : -1;
+        if (id[i] < 0)
             return tp_fail(TP_ERR_FORMAT, "%s: merge %zu names the token `%.*s`, which is not in the vocabulary",
                            l->path, rank, (int)(length[i] < 100 ? length[i] : 100), half[i]);
-        tp_str_append(joined, half[i], length[i]);
     }
-    int32_t whole = find_token(l, joined->data, joined->len, scratch);
+    int32_t whole = tp_vocab_find(&l->t->vocab, scratch->data, scratch->len);
     if (whole < 0)
-        return tp_fail(TP_ERR_FORMAT, "%s: merge %zu makes the token `%.100s`, which is not in the vocabulary", l->path,
-                       rank, joined->data);
+        return tp_fail(TP_ERR_FORMAT, "%s: merge %zu makes the token `%.*s%.*s`, which is not in the vocabulary",
+                       l->path, rank, (int)(length[0] < 100 ? length[0] : 100), half[0],
+                       (int)(length[1] < 100 ? length[1] : 100), half[1]);
     tp_tokenizer_add_merge(l->t, id[0], id[1], (int32_t)rank, whole);
     return TP_OK;
 }
@@ -104,6 +107,7 @@ static tp_status add_merge(loading *l, size_t rank, const json_t *merge, tp_str 
 static tp_status read_vocab(loading *l, bool byte_fallback, tp_str *scratch) {
     const char *text;
     json_t *value;
+    tp_vocab_reserve(&l->t->vocab, json_object_size(l->vocab));
     json_object_foreach(l->vocab, text, value) {
         TP_TRY(add_token(l, text, strlen(text), value, byte_fallback, scratch));
     }
@@ -115,12 +119,9 @@ static tp_status read_vocab(loading *l, bool byte_fallback, tp_str *scratch) {
 }
 
 static tp_status read_merges(loading *l, const json_t *merges, tp_str *scratch) {
-    tp_str joined = {0};
-    tp_status status = TP_OK;
-    for (size_t i = 0; i < json_array_size(merges) && status == TP_OK; i++)
-        status = add_merge(l, i, json_array_get(merges, i), &joined, scratch);
-    tp_str_free(&joined);
-    return status;
+    tp_bpe_reserve(l->t->bpe, json_array_size(merges));
+    for (size_t i = 0; i < json_array_size(merges); i++) TP_TRY(add_merge(l, i, json_array_get(merges, i), scratch));
+    return TP_OK;
 }
 
 static tp_status read_model(loading *l, json_t *model, size_t n_added) {

@@ -25,10 +25,11 @@ static size_t slot_of(const tp_vocab *v, uint32_t hash, const char *bytes, size_
     return at;
 }
 
-static void grow_slots(tp_vocab *v) {
+static void resize_slots(tp_vocab *v, size_t wanted) {
     uint32_t *old = v->slots;
     size_t n_old = v->n_slots;
-    v->n_slots = n_old ? 2 * n_old : 1024;
+    v->n_slots = 1024;
+    while (v->n_slots < 2 * wanted) v->n_slots *= 2;
     v->slots = tp_alloc(v->n_slots * sizeof *v->slots);
     for (size_t i = 0; i < n_old; i++) {
         if (old[i] == 0) continue;
@@ -39,8 +40,12 @@ static void grow_slots(tp_vocab *v) {
     tp_free(old);
 }
 
+void tp_vocab_reserve(tp_vocab *v, size_t n) {
+    if (2 * n > v->n_slots) resize_slots(v, n);
+}
+
 bool tp_vocab_index(tp_vocab *v, int32_t id) {
-    if (2 * (v->n_found + 1) > v->n_slots) grow_slots(v);
+    tp_vocab_reserve(v, v->n_found + 1);
     const tp_vocab_entry *e = &v->entry[id];
     size_t at = slot_of(v, e->hash, v->bytes.data + e->begin, e->length);
     if (v->slots[at] != 0) return v->slots[at] == (uint32_t)id + 1;

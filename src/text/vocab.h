@@ -23,6 +23,8 @@ typedef struct tp_vocab { /* zero-initialise; free with tp_vocab_free */
     size_t n_slots, n_found;
 } tp_vocab;
 
+/* Makes room for n texts to be found, which saves making it again and again. */
+void tp_vocab_reserve(tp_vocab *v, size_t n);
 /* Gives `id` its text, replacing an earlier one. */
 void tp_vocab_set(tp_vocab *v, int32_t id, const char *bytes, size_t n);
 /* Lets tp_vocab_find see `id`, unless its text is already found as another id: then false. */
