@@ -215,6 +215,7 @@ static void texts_are_cut_on_their_side_and_counted(void **state) {
                     assert_non_null(strstr(tp_last_error(), "without any text"));
                     assert_int_equal(ids.len, 0);
                     assert_true(most < (int64_t)full.len / 2);
+                    tp_ids_free(&ids);
                     break;
                 }
                 assert_int_equal(truncated, most < (int64_t)full.len);

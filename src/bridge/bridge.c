@@ -98,6 +98,13 @@ int64_t tp_bridge_n_parameters(const tp_bridge *bridge) {
     return bridge->params.total;
 }
 
+int64_t tp_bridge_count(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target) {
+    const tp_bridge_family *family = find_family(recipe->kind);
+    if (family == NULL) return -1;
+    int64_t normaliser = recipe->normaliser == TP_NORMALISER_WHITEN ? 2 * (d_source + d_target) : 0;
+    return family->count(recipe, d_source, d_target) + 1 + normaliser;
+}
+
 void tp_bridge_visit(tp_bridge *bridge, void (*visit)(void *context, tp_weight *w), void *context) {
     for (size_t i = 0; i < bridge->params.n; i++) visit(context, bridge->params.items[i]);
     if (bridge->recipe.normaliser == TP_NORMALISER_NONE || bridge->recipe.learnable_normaliser) return;

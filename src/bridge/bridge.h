@@ -21,6 +21,8 @@ typedef struct tp_bridge tp_bridge;
 /* What makes a family. */
 typedef struct tp_bridge_family {
     const char *name; /* `bridge.kind` of a recipe */
+    /* How many numbers build will attach, so that a file's size can be checked before anything is allocated. */
+    int64_t (*count)(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target);
     /* Attaches the resampler's parameters to bridge->params, initialised from the seed, and returns its layers, which
      * become bridge->layers. NULL with an error if the recipe asks for what the family cannot do. */
     void *(*build)(tp_bridge *bridge, uint64_t seed);
@@ -60,6 +62,10 @@ tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden
                           int64_t n_sequences);
 
 int64_t tp_bridge_n_parameters(const tp_bridge *bridge); /* numbers that are trained */
+
+/* The numbers that a bridge of this recipe is made of, trained or frozen; -1 with an error if there is no such family.
+ */
+int64_t tp_bridge_count(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target);
 
 /* Calls visit for every tensor that makes up the bridge, trained or frozen, in a fixed order. */
 void tp_bridge_visit(tp_bridge *bridge, void (*visit)(void *context, tp_weight *w), void *context);

@@ -34,6 +34,12 @@ typedef struct {
     tp_nn_linear output_proj; /* [d_target, d_b] */
 } perceiver;
 
+static int64_t count(const tp_bridge_recipe *r, int64_t d_source, int64_t d_target) {
+    int64_t d = r->width, ff = d * r->ffn_multiple;
+    int64_t in_block = 4 * 2 * d + 2 * 4 * d * d + 2 * d * ff + ff + d; /* norms, attention, feed-forward */
+    return r->soft_tokens * d + d * d_source + d + r->depth * in_block + 2 * d + d_target * d + d_target;
+}
+
 static const char *block_name(char name[64], int i, const char *part) {
     snprintf(name, 64, "blocks.%d.%s", i, part);
     return name;
@@ -107,4 +113,4 @@ static tp_var *resample(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, 
 }
 
 const tp_bridge_family tp_bridge_perceiver = {
-    .name = "perceiver", .build = build, .resample = resample, .free = perceiver_free};
+    .name = "perceiver", .count = count, .build = build, .resample = resample, .free = perceiver_free};
