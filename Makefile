@@ -13,16 +13,16 @@ CMAKE_FLAGS ?=
 CTEST = OMP_WAIT_POLICY=passive ctest --output-on-failure --parallel $(JOBS) --test-dir
 SOURCES = $(shell find src include tests bench -name '*.[ch]' 2>/dev/null)
 
-# Configures $(1) with the flags $(2), Ninja doing the work where it is installed, and builds.
+# Configures $(1) with the flags $(2), Ninja doing the work where it is installed, and builds all of it or the target $(3).
 define cmake_build
 @command -v cmake >/dev/null || { echo "cmake is missing; \`make setup\` installs what the build needs" >&2; exit 1; }
 @if [ -f $(1)/CMakeCache.txt ]; then generator=; elif command -v ninja >/dev/null; then generator=-GNinja; fi; \
  cmake -S . -B $(1) $$generator $(2) $(CMAKE_FLAGS) >$(1).log 2>&1 || { cat $(1).log >&2; rm -f $(1).log; exit 1; }; \
  rm -f $(1).log
-@cmake --build $(1) --parallel $(JOBS)
+@cmake --build $(1) --parallel $(JOBS) $(if $(3),--target $(3))
 endef
 
-.PHONY: build demo test sanitize format format-check bench install clean setup help
+.PHONY: build demo test sanitize fuzz format format-check bench install clean setup help
 
 build: ## build the program, the library and the tests
 	$(call cmake_build,$(BUILD),)
@@ -50,6 +50,9 @@ format-check: ## fail where a source is not in the house's format
 	@clang-format --dry-run --Werror $(SOURCES)
 	@echo "format: all $(words $(SOURCES)) sources are as clang-format wants them"
 
+fuzz: ## run every fuzzer for a minute (needs clang; build-fuzz)
+	$(call cmake_build,$(BUILD)-fuzz,-DTP_FUZZ=ON -DCMAKE_C_COMPILER=clang,fuzz)
+
 bench: build ## build and run every benchmark
 	@for program in $(BUILD)/bench_*; do [ -x $$program ] || continue; echo "== $$program"; $$program || exit 1; done
 
@@ -58,7 +61,7 @@ install: ## install below PREFIX (/usr/local); DESTDIR for packagers
 	@DESTDIR=$(DESTDIR) cmake --install $(BUILD)
 
 clean: ## remove what was built
-	@rm -rf $(BUILD) $(BUILD)-asan
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
 
 setup: ## install the Debian packages that build and tests need (as root)
 	@tools/setup --test

@@ -22,3 +22,11 @@ for library in libtelepathy.a libtelepathy.so; do
     [ -n "$(find "$prefix" -name $library)" ] || { echo "FAILED: $library was not installed" >&2; exit 1; }
 done
 case $libs in *-ltelepathy*) ;; *) echo "FAILED: pkg-config gives: $libs" >&2; exit 1 ;; esac
+
+# With the public header a caller's program compiles against what was installed, and runs with the shared library.
+[ -f "$(dirname "$0")/../include/telepathy.h" ] || exit 0
+printf '#include <telepathy.h>\nint main(void) { return 0; }\n' >"$root/caller.c"
+# shellcheck disable=SC2046 # flags are words
+cc -std=c17 -Wall -Wextra -Wpedantic -Werror "$root/caller.c" -o "$root/caller" $(pkg-config --cflags --libs telepathy)
+library=$(find "$prefix" -name libtelepathy.so)
+LD_LIBRARY_PATH="${library%/*}" "$root/caller"
