@@ -48,7 +48,8 @@ static tp_trained_bridge *trained(uint64_t seed, const char *more) {
     tp_calibration *c = tp_calibration_new(m, &receiver->embed);
     tp_bridge *bridge = tp_bridge_new(&recipe->bridge, 8, 12, c, seed);
     check_not_null(bridge);
-    tp_trained_bridge *t = tp_trained_bridge_new(bridge, recipe, 2, sender, receiver, "trec", labels, 3);
+    tp_trained_bridge *t =
+        tp_trained_bridge_new(bridge, recipe, 2, "Question: {text}", sender, receiver, "trec", labels, 3);
     check_not_null(t);
     tp_calibration_free(c);
     tp_moments_free(m);

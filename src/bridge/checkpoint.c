@@ -25,14 +25,15 @@ static tp_bridge_model describe(const tp_lm *lm) {
     return m;
 }
 
-tp_trained_bridge *tp_trained_bridge_new(tp_bridge *bridge, const tp_recipe *recipe, int layer, const tp_lm *sender,
-                                         const tp_lm *receiver, const char *task, const char *const *labels,
-                                         int n_labels) {
+tp_trained_bridge *tp_trained_bridge_new(tp_bridge *bridge, const tp_recipe *recipe, int layer, const char *prompt,
+                                         const tp_lm *sender, const tp_lm *receiver, const char *task,
+                                         const char *const *labels, int n_labels) {
     tp_trained_bridge *t = tp_alloc(sizeof *t);
     json_t *copy = tp_recipe_to_json(recipe);
     *t = (tp_trained_bridge){.bridge = bridge,
                              .recipe = tp_recipe_from_json(copy, "recipe"),
                              .layer = layer,
+                             .prompt = tp_strdup(prompt),
                              .sender = describe(sender),
                              .receiver = describe(receiver),
                              .task = tp_strdup(task ? task : ""),
@@ -53,6 +54,7 @@ void tp_trained_bridge_free(tp_trained_bridge *t) {
     tp_free(t->sender.name);
     tp_free(t->receiver.name);
     tp_free(t->task);
+    tp_free(t->prompt);
     for (int i = 0; i < t->n_labels; i++) tp_free(t->labels[i]);
     tp_free(t->labels);
     tp_free(t);
@@ -119,6 +121,7 @@ static void binding(const tp_trained_bridge *t, char hex[33]) {
     json_t *recipe = tp_recipe_to_json(t->recipe), *labels = labels_json(t);
     tp_hash *h = tp_hash_new();
     hash_json(h, json_object_get(recipe, "bridge"));
+    tp_hash_add_text(h, t->prompt);
     tp_hash_add_text(h, t->recipe->layout);
     tp_hash_add_text(h, t->recipe->primer ? t->recipe->primer : "");
     hash_json(h, labels);
@@ -139,6 +142,7 @@ static json_t *config_json(const tp_trained_bridge *t) {
     json_object_set_new(config, "sender", model_json(&t->sender));
     json_object_set_new(config, "receiver", model_json(&t->receiver));
     json_object_set_new(config, "layer", json_integer(t->layer));
+    json_object_set_new(config, "prompt", name_json(t->prompt));
     json_object_set_new(config, "task", name_json(t->task));
     json_object_set_new(config, "labels", labels_json(t));
     json_object_set_new(config, "recipe", tp_recipe_to_json(t->recipe));
@@ -189,11 +193,13 @@ static tp_status read_config(tp_trained_bridge *t, json_t *config, const char *p
     tp_json_int(&r, "format_version", 0, FORMAT_VERSION, FORMAT_VERSION);
     tp_json_text(&r, "base_model_name_or_path", NULL);
     tp_json_text(&r, "telepathy_version", NULL);
-    const char *const needed[] = {"format_version", "sender", "receiver", "layer", "labels", "recipe"};
-    for (int i = 0; i < 6; i++) tp_json_require(&r, needed[i]);
+    const char *const needed[] = {"format_version", "sender", "receiver", "layer", "prompt", "labels", "recipe"};
+    for (int i = 0; i < 7; i++) tp_json_require(&r, needed[i]);
     read_model(&r, "sender", &t->sender);
     read_model(&r, "receiver", &t->receiver);
     t->layer = (int)tp_json_int(&r, "layer", 0, 0, 100000);
+    t->prompt = tp_strdup(tp_json_text(&r, "prompt", ""));
+    if (r.object && strstr(t->prompt, "{text}") == NULL) tp_json_error(&r, "prompt", "has no place {text}");
     t->task = tp_strdup(tp_json_text(&r, "task", ""));
     read_labels(&r, t);
     json_t *recipe = tp_json_any(&r, "recipe");

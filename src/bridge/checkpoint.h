@@ -28,6 +28,7 @@ typedef struct tp_trained_bridge {
     tp_bridge *bridge;
     tp_recipe *recipe; /* complete: layout and primer are there */
     int layer;         /* the sender's hidden state it reads */
+    char *prompt;      /* the sender's prompt, {text} in it */
     tp_bridge_model sender, receiver;
     char *task;    /* name of the task, for people */
     char **labels; /* [n_labels]: what the receiver answers */
@@ -36,9 +37,9 @@ typedef struct tp_trained_bridge {
 } tp_trained_bridge;
 
 /* Puts a bridge together with copies of everything else; takes the bridge over. The recipe must be complete. */
-tp_trained_bridge *tp_trained_bridge_new(tp_bridge *bridge, const tp_recipe *recipe, int layer, const tp_lm *sender,
-                                         const tp_lm *receiver, const char *task, const char *const *labels,
-                                         int n_labels);
+tp_trained_bridge *tp_trained_bridge_new(tp_bridge *bridge, const tp_recipe *recipe, int layer, const char *prompt,
+                                         const tp_lm *sender, const tp_lm *receiver, const char *task,
+                                         const char *const *labels, int n_labels);
 void tp_trained_bridge_free(tp_trained_bridge *trained); /* takes NULL; frees the bridge too */
 
 /* Writes the folder, made if need be. */

@@ -3,30 +3,69 @@
 
 #include "base/mem.h"
 
-tp_relay *tp_relay_new(tp_recipe *recipe, const tp_lm *sender, const tp_lm *receiver, const tp_task *task) {
+/* What both ways of making a relay share; takes recipe and prompt over. */
+static tp_relay *assemble(tp_recipe *recipe, const tp_lm *sender, const tp_lm *receiver, char *prompt, int n_labels) {
     tp_relay *r = tp_alloc(sizeof *r);
+    *r = (tp_relay){.recipe = recipe, .sender = sender, .receiver = receiver, .prompt = prompt, .n_labels = n_labels};
+    r->label_names = tp_alloc((size_t)n_labels * sizeof *r->label_names);
+    r->tap = (tp_tap){.sender = sender,
+                      .prompt = prompt,
+                      .max_tokens = recipe->sender.max_tokens,
+                      .truncate = recipe->sender.truncate,
+                      .math = recipe->math};
+    return r;
+}
+
+/* The layout, once the labels' names stand. */
+static tp_status lay_out(tp_relay *r) {
+    const tp_recipe *recipe = r->recipe;
+    r->layout = tp_layout_new(&(tp_layout_options){.pattern = recipe->layout,
+                                                   .primer = recipe->primer,
+                                                   .tokenizer = r->receiver->tokenizer,
+                                                   .eos = -1,
+                                                   .labels = r->label_names,
+                                                   .n_labels = r->n_labels,
+                                                   .max_text_tokens = recipe->sender.max_tokens,
+                                                   .truncate = recipe->sender.truncate});
+    return r->layout ? TP_OK : tp_last_status();
+}
+
+tp_relay *tp_relay_new(tp_recipe *recipe, const tp_lm *sender, const tp_lm *receiver, const tp_task *task) {
     tp_recipe_complete(recipe, task->n_labels, task->primer);
-    *r = (tp_relay){.recipe = recipe, .sender = sender, .receiver = receiver, .n_labels = task->n_labels};
-    r->label_names = tp_alloc((size_t)task->n_labels * sizeof *r->label_names);
-    for (int i = 0; i < task->n_labels; i++) r->label_names[i] = tp_strdup(task->labels[i].name);
-    r->prompt = tp_strdup(recipe->sender.prompt == TP_PROMPT_LABELS ? task->prompt_labels : task->prompt);
+    const char *prompt = recipe->sender.prompt == TP_PROMPT_LABELS ? task->prompt_labels : task->prompt;
+    tp_relay *r = assemble(recipe, sender, receiver, tp_strdup(prompt), task->n_labels);
+    for (int i = 0; i < r->n_labels; i++) r->label_names[i] = tp_strdup(task->labels[i].name);
     tp_status status = tp_recipe_layer(recipe, sender->config.n_layers, &r->tap.layer);
-    if (status == TP_OK) {
-        r->tap.sender = sender;
-        r->tap.prompt = r->prompt;
-        r->tap.max_tokens = recipe->sender.max_tokens;
-        r->tap.truncate = recipe->sender.truncate;
-        r->tap.math = recipe->math;
-        r->layout = tp_layout_new(&(tp_layout_options){.pattern = recipe->layout,
-                                                       .primer = recipe->primer,
-                                                       .tokenizer = receiver->tokenizer,
-                                                       .eos = -1,
-                                                       .labels = r->label_names,
-                                                       .n_labels = r->n_labels,
-                                                       .max_text_tokens = recipe->sender.max_tokens,
-                                                       .truncate = recipe->sender.truncate});
-        if (r->layout) return r;
+    if (status == TP_OK) status = lay_out(r);
+    if (status == TP_OK) return r;
+    tp_relay_free(r);
+    return NULL;
+}
+
+void tp_relay_set_bridge(tp_relay *r, tp_bridge *bridge, const tp_task *task) {
+    tp_trained_bridge_free(r->trained);
+    r->trained = tp_trained_bridge_new(bridge, r->recipe, r->tap.layer, r->prompt, r->sender, r->receiver, task->name,
+                                       r->label_names, r->n_labels);
+    r->bridge = bridge;
+}
+
+tp_relay *tp_relay_load(const char *folder, const tp_lm *sender, const tp_lm *receiver) {
+    tp_trained_bridge *trained = tp_bridge_load(folder);
+    if (trained == NULL) return NULL;
+    json_t *copy = tp_recipe_to_json(trained->recipe);
+    tp_recipe *recipe = tp_recipe_from_json(copy, folder);
+    json_decref(copy);
+    if (recipe == NULL || tp_bridge_check_models(trained, folder, sender, receiver) != TP_OK) {
+        tp_recipe_free(recipe);
+        tp_trained_bridge_free(trained);
+        return NULL;
     }
+    tp_relay *r = assemble(recipe, sender, receiver, tp_strdup(trained->prompt), trained->n_labels);
+    for (int i = 0; i < r->n_labels; i++) r->label_names[i] = tp_strdup(trained->labels[i]);
+    r->trained = trained;
+    r->bridge = trained->bridge;
+    r->tap.layer = trained->layer;
+    if (lay_out(r) == TP_OK) return r;
     tp_relay_free(r);
     return NULL;
 }
@@ -37,7 +76,7 @@ void tp_relay_free(tp_relay *relay) {
     tp_free(relay->label_names);
     tp_free(relay->prompt);
     tp_layout_free(relay->layout);
-    tp_bridge_free(relay->bridge);
+    tp_trained_bridge_free(relay->trained);
     tp_recipe_free(relay->recipe);
     tp_free(relay);
 }

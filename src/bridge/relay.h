@@ -7,18 +7,19 @@
 #ifndef TP_BRIDGE_RELAY_H
 #define TP_BRIDGE_RELAY_H
 
-#include "bridge/bridge.h"
+#include "bridge/checkpoint.h"
 #include "bridge/layout.h"
 #include "bridge/tap.h"
 #include "data/task.h"
 #include "lm/generate.h"
 
 typedef struct tp_relay {
-    tp_recipe *recipe;     /* complete; owned */
-    const tp_lm *sender;   /* borrowed */
-    const tp_lm *receiver; /* borrowed */
-    tp_bridge *bridge;     /* owned; NULL until one is made or loaded */
-    tp_layout *layout;     /* owned */
+    tp_recipe *recipe;          /* complete; owned */
+    const tp_lm *sender;        /* borrowed */
+    const tp_lm *receiver;      /* borrowed */
+    tp_layout *layout;          /* owned */
+    tp_bridge *bridge;          /* NULL until there is one; part of `trained` */
+    tp_trained_bridge *trained; /* owned */
     tp_tap tap;
     char *prompt;             /* of the sender; owned */
     const char **label_names; /* [n_labels], owned copies */
@@ -28,6 +29,13 @@ typedef struct tp_relay {
 /* Puts the parts together. Takes over the recipe (completed with the task's facts); models are borrowed. There is no
  * bridge yet. NULL on error (the recipe is freed). */
 tp_relay *tp_relay_new(tp_recipe *recipe, const tp_lm *sender, const tp_lm *receiver, const tp_task *task);
+
+/* Gives the relay its bridge, which it takes over. */
+void tp_relay_set_bridge(tp_relay *relay, tp_bridge *bridge, const tp_task *task);
+
+/* A trained bridge's relay: all but the models comes from its folder. NULL on error: the folder is broken, or the
+ * bridge was trained for other models. */
+tp_relay *tp_relay_load(const char *folder, const tp_lm *sender, const tp_lm *receiver);
 void tp_relay_free(tp_relay *relay); /* takes NULL */
 
 /* Soft tokens [n * M, d_receiver] of n texts whose hidden states lie end to end. */

@@ -10,6 +10,7 @@
     X(tokenize)     \
     X(pretrain)     \
     X(perplexity)   \
+    X(train)        \
     X(help)         \
     X(version)      \
     X(completion)

@@ -1,0 +1,390 @@
+/* The training loop of a bridge. See trainer.h.
+ *
+ * Everything a step does is a function of (recipe, models, data, step): batches, masks and learning rate come from the
+ * step's number, hidden states do not depend on the batch they are computed in, and what must survive an interruption
+ * stands in one state file. That is all there is to resuming bit by bit. */
+#include "train/trainer.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "bridge/checkpoint.h"
+#include "train/detectors.h"
+#include "train/objective.h"
+#include "train/sampler.h"
+#include "train/state.h"
+#include "train/states.h"
+#include "train/validate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    const tp_train_options *o;
+    tp_relay *relay;
+    const tp_recipe *recipe; /* the relay's, complete */
+    tp_state_cache *train_states, *valid_states;
+    tp_sampler *sampler;
+    tp_adamw *adamw;
+    tp_tape *tape;
+    tp_detectors detectors;
+    int64_t step;
+    int64_t best_step, misses; /* validations since the best one */
+    double best_accuracy, best_loss;
+    double smooth_loss, smooth_accuracy;
+    bool finished; /* by early stopping */
+    char *state_path, *log_path, *result_path;
+} run;
+
+/* ---- log ---- */
+
+/* Appends a line. The log is for people and plots; nothing is read back from it but what `trim_log` keeps. */
+static tp_status log_line(const run *r, json_t *line) {
+    FILE *file = fopen(r->log_path, "ae");
+    if (file == NULL) {
+        json_decref(line);
+        return tp_fail(TP_ERR_IO, "cannot write %s", r->log_path);
+    }
+    json_dumpf(line, file, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    fputc('\n', file);
+    int failed = ferror(file);
+    failed |= fclose(file);
+    json_decref(line);
+    return failed ? tp_fail(TP_ERR_IO, "cannot write %s: is the disk full?", r->log_path) : TP_OK;
+}
+
+/* A resumed run repeats the steps since its state was saved: their lines go, or they would stand there twice. */
+static tp_status trim_log(const run *r) {
+    if (!tp_path_exists(r->log_path)) return TP_OK;
+    tp_lines *lines = tp_lines_open(r->log_path);
+    if (lines == NULL) return tp_last_status();
+    tp_writer *w = tp_writer_open(r->log_path);
+    char *line;
+    size_t n;
+    while (w && tp_lines_next(lines, &line, &n)) {
+        json_t *value = json_loadb(line, n, 0, NULL);
+        json_t *step = json_object_get(value, "step");
+        if (json_is_integer(step) && json_integer_value(step) <= r->step) tp_writer_printf(w, "%s\n", line);
+        json_decref(value);
+    }
+    tp_lines_close(lines);
+    return w ? tp_writer_commit(w) : tp_last_status();
+}
+
+static tp_status warn(const run *r, const char *sentence) {
+    tp_progress_say(r->o->progress, "warning, step %lld: %s", (long long)r->step, sentence);
+    return log_line(r, json_pack("{s:I, s:s}", "step", (json_int_t)r->step, "warning", sentence));
+}
+
+/* ---- state ---- */
+
+/* What must be equal for a state to be gone on from. */
+static json_t *identity(const run *r) {
+    return json_pack("{s:o, s:s, s:s, s:s, s:s}", "recipe", tp_recipe_to_json(r->recipe), "sender",
+                     r->relay->sender->fingerprint, "receiver", r->relay->receiver->fingerprint, "train",
+                     r->o->task->train.fingerprint, "valid", r->o->task->valid.fingerprint);
+}
+
+static tp_status save_state(const run *r) {
+    json_t *quiet = json_array();
+    for (size_t i = 0; i < sizeof r->detectors.silent_until / sizeof r->detectors.silent_until[0]; i++)
+        json_array_append_new(quiet, json_integer(r->detectors.silent_until[i]));
+    json_t *detectors = json_pack("{s:f, s:f, s:I, s:o}", "smooth_loss", r->detectors.smooth_loss, "best_loss",
+                                  isfinite(r->detectors.best_loss) ? r->detectors.best_loss : 1e30, "best_step",
+                                  (json_int_t)r->detectors.best_step, "silent_until", quiet);
+    json_t *note = json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:b, s:o, s:o}", "step", (json_int_t)r->step,
+                             "best_step", (json_int_t)r->best_step, "misses", (json_int_t)r->misses, "best_accuracy",
+                             r->best_accuracy, "best_loss", isfinite(r->best_loss) ? r->best_loss : 1e30, "smooth_loss",
+                             r->smooth_loss, "smooth_accuracy", r->smooth_accuracy, "finished", r->finished,
+                             "detectors", detectors, "run", identity(r));
+    tp_status status = tp_state_save(r->state_path, r->adamw, note);
+    json_decref(note);
+    return status;
+}
+
+static tp_status load_state(run *r) {
+    json_t *note;
+    TP_TRY(tp_state_load(r->state_path, r->adamw, &note));
+    json_t *mine = identity(r), *theirs = json_object_get(note, "run");
+    tp_status status = TP_OK;
+    json_int_t step, best_step, misses, loss_step;
+    json_t *quiet;
+    int finished;
+    if (!json_equal(mine, theirs)) {
+        const char *key, *what = "recipe";
+        json_t *value;
+        json_object_foreach(mine, key, value) if (!json_equal(value, json_object_get(theirs, key))) what = key;
+        status =
+            tp_fail(TP_ERR_ARGUMENT,
+                    "%s belongs to a run with another %s; go on with the same command, or choose another --out folder",
+                    r->state_path, strcmp(what, "train") == 0 || strcmp(what, "valid") == 0 ? "data set" : what);
+    } else if (json_unpack(note, "{s:I, s:I, s:I, s:F, s:F, s:F, s:F, s:b, s:{s:F, s:F, s:I, s:o}}", "step", &step,
+                           "best_step", &best_step, "misses", &misses, "best_accuracy", &r->best_accuracy, "best_loss",
+                           &r->best_loss, "smooth_loss", &r->smooth_loss, "smooth_accuracy", &r->smooth_accuracy,
+                           "finished", &finished, "detectors", "smooth_loss", &r->detectors.smooth_loss, "best_loss",
+                           &r->detectors.best_loss, "best_step", &loss_step, "silent_until", &quiet) != 0) {
+        status = tp_fail(TP_ERR_FORMAT, "%s: its counters are broken", r->state_path);
+    } else {
+        r->step = step, r->best_step = best_step, r->misses = misses, r->finished = finished;
+        r->detectors.best_step = loss_step;
+        for (size_t i = 0; i < sizeof r->detectors.silent_until / sizeof r->detectors.silent_until[0]; i++)
+            r->detectors.silent_until[i] = json_integer_value(json_array_get(quiet, i));
+    }
+    json_decref(mine);
+    json_decref(note);
+    return status;
+}
+
+/* ---- before the first step ---- */
+
+static tp_status open_states(run *r, const tp_dataset *set, const char *name, tp_state_cache **out) {
+    const tp_recipe *recipe = r->recipe;
+    char *file = tp_format("states-%s.cache", name), *path = tp_path_join(r->o->out, file);
+    *out = tp_state_cache_new(&r->relay->tap, set->examples, set->n, recipe->cache.kind, recipe->cache.max_bytes, path);
+    tp_free(file);
+    tp_free(path);
+    return *out ? TP_OK : tp_last_status();
+}
+
+/* Statistics of the sender's states over some training texts, and of the receiver's embeddings; then the bridge. */
+static tp_status make_bridge(run *r) {
+    const tp_recipe *recipe = r->recipe;
+    int64_t n = (int64_t)r->o->task->train.n, wanted = recipe->calibration_texts < n ? recipe->calibration_texts : n;
+    int64_t *order = tp_alloc((size_t)n * sizeof *order);
+    for (int64_t i = 0; i < n; i++) order[i] = i;
+    tp_rng rng = tp_rng_stream(recipe->seed, "calibration", 0);
+    tp_rng_shuffle(&rng, order, (size_t)n);
+    tp_moments *moments = tp_moments_new(r->relay->sender->config.d_model);
+    for (int64_t i = 0; i < wanted; i += 64) {
+        const int64_t *offsets;
+        int64_t some = wanted - i < 64 ? wanted - i : 64;
+        tp_tape_reset(r->tape);
+        tp_var *states = tp_state_cache_fetch(r->train_states, r->tape, order + i, some, &offsets);
+        tp_moments_add(moments, states->data, states->rows);
+    }
+    tp_calibration *calibration = tp_calibration_new(moments, &r->relay->receiver->embed);
+    tp_bridge *bridge = tp_bridge_new(&recipe->bridge, r->relay->sender->config.d_model,
+                                      r->relay->receiver->config.d_model, calibration, recipe->seed);
+    tp_calibration_free(calibration);
+    tp_moments_free(moments);
+    tp_free(order);
+    if (bridge == NULL) return tp_last_status();
+    tp_relay_set_bridge(r->relay, bridge, r->o->task);
+    return TP_OK;
+}
+
+static tp_status prepare(run *r) {
+    const tp_train_options *o = r->o;
+    TP_TRY(tp_make_dirs(o->out));
+    r->state_path = tp_path_join(o->out, "state.safetensors");
+    r->log_path = tp_path_join(o->out, "log.jsonl");
+    r->result_path = tp_path_join(o->out, "train.json");
+    json_t *copy = tp_recipe_to_json(o->recipe);
+    tp_recipe *recipe = tp_recipe_from_json(copy, "recipe");
+    json_decref(copy);
+    if (recipe == NULL) return tp_last_status();
+    r->relay = tp_relay_new(recipe, o->sender, o->receiver, o->task);
+    if (r->relay == NULL) return tp_last_status();
+    r->recipe = r->relay->recipe;
+    if (o->task->train.n == 0) return tp_fail(TP_ERR_ARGUMENT, "the task %s has no training rows", o->task->name);
+    r->tape = tp_tape_new(r->recipe->math);
+    r->tape->seed = r->recipe->seed;
+    TP_TRY(open_states(r, &o->task->train, "train", &r->train_states));
+    TP_TRY(open_states(r, &o->task->valid, "valid", &r->valid_states));
+    TP_TRY(make_bridge(r));
+    r->sampler = tp_sampler_new(o->task->train.examples, o->task->train.n, o->task->n_labels, r->recipe->balanced,
+                                r->recipe->seed);
+    r->adamw =
+        tp_adamw_new(&r->relay->bridge->params, &(tp_adamw_options){.beta1 = r->recipe->optimiser.beta1,
+                                                                    .beta2 = r->recipe->optimiser.beta2,
+                                                                    .eps = r->recipe->optimiser.eps,
+                                                                    .weight_decay = r->recipe->optimiser.weight_decay,
+                                                                    .clip = r->recipe->optimiser.clip});
+    r->detectors = tp_detectors_new();
+    r->best_loss = INFINITY;
+    r->best_accuracy = -1;
+    return TP_OK;
+}
+
+/* ---- validation ---- */
+
+static tp_status validate(run *r) {
+    tp_validation v;
+    TP_TRY(tp_validate(r->relay, r->valid_states, &r->o->task->valid, (int64_t)r->o->task->valid.n, &v));
+    /* More right answers win; of equals the surer ones. */
+    bool better = v.accuracy > r->best_accuracy || (v.accuracy == r->best_accuracy && v.loss < r->best_loss);
+    if (better) {
+        r->best_accuracy = v.accuracy;
+        r->best_loss = v.loss;
+        r->best_step = r->step;
+        r->misses = 0;
+        TP_TRY(tp_bridge_save(r->o->out, r->relay->trained));
+    } else {
+        r->misses++;
+    }
+    tp_progress_say(r->o->progress, "step %lld  validation accuracy %.2f %%, loss %.4f%s", (long long)r->step,
+                    100 * v.accuracy, v.loss, better ? "  (best so far)" : "");
+    r->finished = r->recipe->early_stopping.patience > 0 && r->misses >= r->recipe->early_stopping.patience;
+    return log_line(r, json_pack("{s:I, s:f, s:f, s:b}", "step", (json_int_t)r->step, "valid_accuracy", v.accuracy,
+                                 "valid_loss", v.loss, "best", better));
+}
+
+/* A quick look: what the receiver actually says, on a few validation rows. */
+static tp_status quick_look(run *r) {
+    const tp_task *task = r->o->task;
+    tp_quick_look look;
+    TP_TRY(tp_quick_evaluate(r->relay, r->valid_states, task, r->recipe->quick_eval.examples, r->step, &look));
+    tp_progress_say(r->o->progress,
+                    "step %lld  quick look: %.1f %% of %lld right, %.1f %% of answers different, by class %s",
+                    (long long)r->step, 100 * look.accuracy, (long long)look.n, 100 * look.diversity, look.by_class);
+    tp_progress_say(r->o->progress, "    %s", look.samples);
+    return log_line(r, json_pack("{s:I, s:{s:I, s:f, s:f, s:s}}", "step", (json_int_t)r->step, "quick", "n",
+                                 (json_int_t)look.n, "accuracy", look.accuracy, "diversity", look.diversity, "by_class",
+                                 look.by_class));
+}
+
+/* ---- one update ---- */
+
+static tp_status micro_batch(run *r, int64_t number, tp_objective_values *values, tp_vital_signs *signs) {
+    int64_t n = r->recipe->optimiser.batch;
+    tp_tape_reset(r->tape);
+    r->tape->step = (uint64_t)number;
+    int64_t *indices = tp_arena_alloc(r->tape->arena, (size_t)n * sizeof *indices);
+    const tp_example **examples = tp_arena_alloc(r->tape->arena, (size_t)n * sizeof(const tp_example *));
+    tp_sampler_batch(r->sampler, number, n, indices);
+    for (int64_t i = 0; i < n; i++) examples[i] = &r->o->task->train.examples[indices[i]];
+    const int64_t *offsets;
+    tp_var *hidden = tp_state_cache_fetch(r->train_states, r->tape, indices, n, &offsets);
+    tp_var *soft = tp_relay_soft(r->relay, r->tape, hidden, offsets, n), *loss;
+    TP_TRY(tp_objective(r->relay, r->tape, soft, examples, n, r->step, &loss, values));
+    tp_backward(r->tape, loss, 1.0f);
+    signs->soft = soft->data;
+    signs->n = n;
+    signs->width = soft->rows / n * soft->cols;
+    return TP_OK;
+}
+
+static tp_status update(run *r) {
+    const tp_recipe *recipe = r->recipe;
+    int64_t parts = recipe->optimiser.accumulate;
+    tp_objective_values mean = {0}, values;
+    tp_vital_signs signs = {.step = r->step};
+    for (int64_t part = 0; part < parts; part++) {
+        TP_TRY(micro_batch(r, r->step * parts + part, &values, &signs));
+        mean.total += values.total / (double)parts;
+        mean.accuracy += values.accuracy / (double)parts;
+    }
+    bool cosine = recipe->optimiser.schedule == TP_LR_COSINE;
+    double lr = tp_cosine_lr(recipe->optimiser.lr, cosine ? recipe->optimiser.min_lr_ratio : 1.0, r->step,
+                             recipe->optimiser.warmup, recipe->optimiser.steps);
+    signs.loss = mean.total;
+    signs.gradient_norm = tp_adamw_step(r->adamw, lr, 1.0 / (double)parts);
+    char sentence[256];
+    bool fatal;
+    if (tp_detectors_look(&r->detectors, &signs, sentence, sizeof sentence, &fatal)) TP_TRY(warn(r, sentence));
+    if (fatal) return tp_fail(TP_ERR_ARGUMENT, "training failed: %s", sentence);
+    r->step++;
+    double memory = r->step < 50 ? 1.0 - 1.0 / (double)r->step : 0.98;
+    r->smooth_loss = memory * r->smooth_loss + (1.0 - memory) * mean.total;
+    r->smooth_accuracy = memory * r->smooth_accuracy + (1.0 - memory) * mean.accuracy;
+    tp_progress_update(r->o->progress, (double)r->step, (double)(r->step * parts * recipe->optimiser.batch),
+                       "loss %.4f  first token %.1f %%", r->smooth_loss, 100 * r->smooth_accuracy);
+    if (r->step % 50 == 0) {
+        json_t *line =
+            json_pack("{s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)r->step, "loss", r->smooth_loss,
+                      "first_token_accuracy", r->smooth_accuracy, "lr", lr, "gradient_norm", signs.gradient_norm);
+        for (int i = 0; i < TP_N_LOSSES; i++)
+            if (isfinite(values.losses[i]))
+                json_object_set_new(line, tp_loss_name_text((tp_loss_name)i), json_real(values.losses[i]));
+        TP_TRY(log_line(r, line));
+    }
+    return TP_OK;
+}
+
+static tp_status loop(run *r) {
+    const tp_train_options *o = r->o;
+    const tp_recipe *recipe = r->recipe;
+    int64_t total = recipe->optimiser.steps;
+    tp_progress_begin(o->progress, "train", (double)total, "steps", "examples");
+    tp_progress_resume(o->progress, (double)r->step, (double)(r->step * recipe->optimiser.batch));
+    while (r->step < total && !r->finished) {
+        if (o->stop && *o->stop) {
+            TP_TRY(save_state(r));
+            return tp_fail(TP_ERR_CANCELLED, "stopped at step %lld; the same command goes on from there",
+                           (long long)r->step);
+        }
+        TP_TRY(update(r));
+        if (r->step % recipe->early_stopping.every == 0 || r->step == total) TP_TRY(validate(r));
+        if (recipe->quick_eval.every > 0 && r->step % recipe->quick_eval.every == 0) TP_TRY(quick_look(r));
+        if (o->save_every > 0 && r->step % o->save_every == 0) TP_TRY(save_state(r));
+    }
+    tp_progress_end(o->progress);
+    return save_state(r);
+}
+
+/* ---- from start to finish ---- */
+
+static tp_status read_result(const run *r, tp_train_result *result) {
+    json_t *value = tp_json_load_file(r->result_path);
+    if (value == NULL) return tp_last_status();
+    json_int_t steps = 0, best = 0, parameters = 0, truncated = 0;
+    int failed = json_unpack(value, "{s:I, s:I, s:F, s:F, s:I, s:I}", "steps", &steps, "best_step", &best,
+                             "valid_accuracy", &result->valid_accuracy, "train_loss", &result->train_loss, "parameters",
+                             &parameters, "truncated", &truncated);
+    json_decref(value);
+    if (failed) return tp_fail(TP_ERR_FORMAT, "%s is not the outcome of a training run", r->result_path);
+    result->steps = steps, result->best_step = best, result->n_parameters = parameters, result->n_truncated = truncated;
+    result->already_done = true;
+    return TP_OK;
+}
+
+static tp_status train(run *r, tp_train_result *result) {
+    double start = tp_now();
+    TP_TRY(prepare(r));
+    result->resumed = tp_path_exists(r->state_path);
+    if (result->resumed) TP_TRY(load_state(r));
+    if (result->resumed && tp_path_exists(r->result_path)) return read_result(r, result);
+    TP_TRY(trim_log(r));
+    tp_state_cache_info train_info = tp_state_cache_describe(r->train_states);
+    tp_state_cache_info valid_info = tp_state_cache_describe(r->valid_states);
+    result->n_truncated = train_info.n_truncated + valid_info.n_truncated;
+    result->n_parameters = tp_bridge_n_parameters(r->relay->bridge);
+    tp_progress_say(r->o->progress,
+                    "%s, %zu training and %zu validation rows, bridge of %lld parameters, layer %d of %d%s",
+                    r->o->task->name, r->o->task->train.n, r->o->task->valid.n, (long long)result->n_parameters,
+                    r->relay->tap.layer, r->relay->sender->config.n_layers, result->resumed ? ", resumed" : "");
+    if (result->n_truncated > 0)
+        tp_progress_say(r->o->progress, "%lld texts were cut to fit %d tokens", (long long)result->n_truncated,
+                        r->relay->tap.max_tokens);
+    TP_TRY(loop(r));
+    result->steps = r->step;
+    result->best_step = r->best_step;
+    result->valid_accuracy = r->best_accuracy;
+    result->train_loss = r->smooth_loss;
+    result->seconds = tp_now() - start;
+    json_t *outcome =
+        json_pack("{s:I, s:I, s:f, s:f, s:I, s:I}", "steps", (json_int_t)r->step, "best_step", (json_int_t)r->best_step,
+                  "valid_accuracy", r->best_accuracy, "train_loss", r->smooth_loss, "parameters",
+                  (json_int_t)result->n_parameters, "truncated", (json_int_t)result->n_truncated);
+    tp_status status = tp_json_save_file(outcome, r->result_path);
+    json_decref(outcome);
+    return status;
+}
+
+tp_status tp_train(const tp_train_options *options, tp_train_result *result) {
+    *result = (tp_train_result){0};
+    run r = {.o = options};
+    tp_status status = train(&r, result);
+    tp_state_cache_free(r.train_states);
+    tp_state_cache_free(r.valid_states);
+    tp_sampler_free(r.sampler);
+    tp_adamw_free(r.adamw);
+    tp_tape_free(r.tape);
+    tp_relay_free(r.relay);
+    tp_free(r.state_path);
+    tp_free(r.log_path);
+    tp_free(r.result_path);
+    return status;
+}

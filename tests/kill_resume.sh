@@ -1,0 +1,51 @@
+#!/bin/sh
+# A training run killed twenty times at random instants and resumed ends with the same bytes as one that was never stopped.
+# Usage: kill_resume.sh TELEPATHY [SEED]   (makes its own tiny models and data; nothing is judged by time)
+set -eu
+telepathy=$1
+seed=${2:-1}
+dir=$(mktemp -d /tmp/telepathy-test-XXXXXX)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+
+# Text of our own to make two tokenizers and two small models from.
+awk 'BEGIN { srand(1); n = split("red green blue cat dog bird runs sleeps sings tall small river city year why who where number", w, " ");
+  for (d = 0; d < 300; d++) { line = ""; for (i = 0; i < 12; i++) line = line w[int(rand() * n) + 1] " "; print "{\"text\": \"" line "\"}" } }' >text.jsonl
+mkdir wren-tok finch-tok
+"$telepathy" tokenizer -q --kind byte-level --vocab-size 300 --out wren-tok text.jsonl >/dev/null
+"$telepathy" tokenizer -q --kind sentencepiece --vocab-size 330 --out finch-tok text.jsonl >/dev/null
+shape='"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+  "num_key_value_heads": 2, "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "hidden_act": "silu"'
+echo "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 300, $shape}" >wren.json
+echo "{\"model_type\": \"mistral\", \"architectures\": [\"MistralForCausalLM\"], \"vocab_size\": 330, \"sliding_window\": 16, $shape}" >finch.json
+for m in wren finch; do
+  "$telepathy" pretrain -q --config $m.json --tokenizer $m-tok --out $m --steps 3 --batch-tokens 256 text.jsonl >/dev/null
+done
+
+cat >recipe.json <<EOF
+{"models": {"sender": "wren", "receiver": "finch"}, "task": {"name": "demo", "max_train": 300},
+ "bridge": {"soft_tokens": 3, "depth": 1, "heads": 2, "width": 16, "dropout": 0.1},
+ "optimiser": {"steps": 60, "batch": 8, "accumulate": 2, "lr": 1e-3}, "early_stopping": {"every": 20, "patience": 0},
+ "quick_eval": {"every": 30, "examples": 8}, "calibration": {"texts": 50}, "math": "f32"}
+EOF
+train() { "$telepathy" train -q --recipe recipe.json --save-every 4 --out "$1"; }
+
+train unbroken >/dev/null
+kills=0 tries=0
+while [ $kills -lt 20 ] && [ $tries -lt 200 ]; do
+  tries=$((tries + 1))
+  # from before the first step to long after the last one, the same instants for the same seed
+  after=$(awk -v s="$seed" -v k="$tries" 'BEGIN { srand(s * 1000 + k); printf "%.3f", 0.02 + rand() * 0.6 }')
+  if timeout -s KILL "$after" "$telepathy" train -q --recipe recipe.json --save-every 4 --out broken >/dev/null 2>&1; then
+    rm -rf broken # it came to its end before being killed: begin again
+  else
+    kills=$((kills + 1))
+  fi
+done
+[ $kills -eq 20 ] || { echo "only $kills of 20 runs could be killed before their end"; exit 1; }
+train broken >/dev/null
+
+for file in adapter_config.json adapter_model.safetensors state.safetensors train.json log.jsonl; do
+  cmp "unbroken/$file" "broken/$file" || { echo "FAILED: $file differs after $kills kills"; exit 1; }
+done
+echo "killed $kills times, same bytes"
