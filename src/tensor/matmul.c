@@ -1,11 +1,14 @@
 /* Matrix products with weights: which library or kernel serves which. See matmul.h. */
 #include "tensor/matmul.h"
 
+#include "tensor/cpu/onednn.h"
 #include "tensor/kernels.h"
 
 #include <dnnl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Up to so many rows, a product is bound by reading the weight: our dot products read it in its storage type. */
 enum { FEW_ROWS = 3 };
@@ -54,27 +57,118 @@ static void few_rows(float *y, const float *x, int64_t m, const tp_weight *w) {
         }
 }
 
+/* ---- bf16 units: AVX-512 and later ----
+ *
+ * Activations are converted to bf16 once per product. Row counts of ragged batches change every step, and a primitive
+ * is made per shape: rows are rounded up (the spare ones are zeros) so that a few primitives serve all. */
+
+enum { ROW_STEP = 32, PACK_FROM = 1 << 14 }; /* rows; numbers in a weight worth packing */
+
+static int64_t round_up(int64_t m) {
+    return (m + ROW_STEP - 1) / ROW_STEP * ROW_STEP;
+}
+
+/* [round_up(m), cols] as bf16, zeros behind the m rows. */
+static uint16_t *to_bf16(tp_arena *scratch, const float *x, int64_t m, int64_t cols) {
+    int64_t n = m * cols, all = round_up(m) * cols;
+    uint16_t *out = tp_arena_alloc(scratch, (size_t)all * sizeof *out);
+    const tp_kernels *cpu = tp_cpu();
+    enum { CHUNK = 1 << 14 };
+#pragma omp parallel for if (n > 4 * CHUNK)
+    for (int64_t i = 0; i < n; i += CHUNK) cpu->f32_to_bf16(out + i, x + i, n - i < CHUNK ? n - i : CHUNK);
+    memset(out + n, 0, (size_t)(all - n) * sizeof *out);
+    return out;
+}
+
+/* The weight as the product's B: packed if it is frozen bf16 and large, else its bf16 numbers in plain order. */
+static const void *bf16_weight(tp_arena *scratch, const tp_weight *w, tp_product *p, int which) {
+    if (w->dtype != TP_BF16) return to_bf16(scratch, tp_weight_f32(w, false), w->rows, w->cols);
+    if (w->rows * w->cols < PACK_FROM) return w->data;
+    tp_weight *owner = (tp_weight *)(uintptr_t)w; /* packed forms are a cache: logically const */
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    void *packed = __atomic_load_n(&owner->packed[which], __ATOMIC_ACQUIRE);
+    if (packed == NULL) {
+        pthread_mutex_lock(&lock);
+        packed = owner->packed[which];
+        if (packed == NULL) {
+            packed = tp_onednn_pack(p, w->data);
+            __atomic_store_n(&owner->packed[which], packed, __ATOMIC_RELEASE);
+        }
+        pthread_mutex_unlock(&lock);
+    }
+    p->b_packed = packed != NULL;
+    return packed ? packed : w->data;
+}
+
+/* C += or = A B with m rounded up; C has room for m rows only, so the last, incomplete block goes through scratch. */
+static bool bf16_product(tp_arena *scratch, tp_product p, const uint16_t *a, const void *b, float *c) {
+    int64_t m = p.m, whole = m / ROW_STEP * ROW_STEP;
+    p.m = whole;
+    if (whole > 0 && !tp_onednn_product(&p, a, b, c)) return false;
+    if (whole == m) return true;
+    float *rest = tp_arena_alloc(scratch, (size_t)(ROW_STEP * p.n) * sizeof *rest);
+    size_t bytes = (size_t)((m - whole) * p.n) * sizeof *rest;
+    p.m = ROW_STEP;
+    if (p.accumulate) {
+        memcpy(rest, c + whole * p.n, bytes);
+        memset(rest + (m - whole) * p.n, 0, (size_t)((ROW_STEP - (m - whole)) * p.n) * sizeof *rest);
+    }
+    if (!tp_onednn_product(&p, a + whole * p.k, b, rest)) return false;
+    memcpy(c + whole * p.n, rest, bytes);
+    return true;
+}
+
+static bool native_bf16(tp_math math) {
+    return math == TP_MATH_BF16 && tp_onednn_has_bf16();
+}
+
+/* ---- the three products ---- */
+
 void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_t m, const tp_weight *w) {
+    if (m == 0) return;
     tp_arena_mark mark = tp_arena_get_mark(scratch);
-    const float *left = operand(math, scratch, x, m * w->cols);
-    if (m <= FEW_ROWS && (math == TP_MATH_F32 || w->dtype == TP_BF16))
-        few_rows(y, left, m, w);
-    else
-        sgemm('N', 'T', m, w->rows, w->cols, left, weight_operand(math, scratch, w), 0.0f, y);
+    if (m <= FEW_ROWS && (math == TP_MATH_F32 || w->dtype == TP_BF16)) {
+        few_rows(y, operand(math, scratch, x, m * w->cols), m, w);
+    } else {
+        tp_product p = {.m = m, .n = w->rows, .k = w->cols, .bf16 = true, .b_transposed = true};
+        bool done = false;
+        if (native_bf16(math)) {
+            const uint16_t *left = to_bf16(scratch, x, m, w->cols);
+            done = bf16_product(scratch, p, left, bf16_weight(scratch, w, &p, 0), y);
+        }
+        if (!done)
+            sgemm('N', 'T', m, w->rows, w->cols, operand(math, scratch, x, m * w->cols),
+                  weight_operand(math, scratch, w), 0.0f, y);
+    }
     tp_arena_release(scratch, mark);
 }
 
 void tp_matmul_input_grad(tp_math math, tp_arena *scratch, float *dx, const float *dy, int64_t m, const tp_weight *w) {
+    if (m == 0) return;
     tp_arena_mark mark = tp_arena_get_mark(scratch);
-    const float *left = operand(math, scratch, dy, m * w->rows);
-    sgemm('N', 'N', m, w->cols, w->rows, left, weight_operand(math, scratch, w), 1.0f, dx);
+    tp_product p = {.m = m, .n = w->cols, .k = w->rows, .bf16 = true, .accumulate = true};
+    bool done = false;
+    if (native_bf16(math)) {
+        const uint16_t *left = to_bf16(scratch, dy, m, w->rows);
+        done = bf16_product(scratch, p, left, bf16_weight(scratch, w, &p, 1), dx);
+    }
+    if (!done)
+        sgemm('N', 'N', m, w->cols, w->rows, operand(math, scratch, dy, m * w->rows), weight_operand(math, scratch, w),
+              1.0f, dx);
     tp_arena_release(scratch, mark);
 }
 
 void tp_matmul_weight_grad(tp_math math, tp_arena *scratch, const float *dy, const float *x, int64_t m,
                            const tp_weight *w) {
+    if (m == 0) return;
     tp_arena_mark mark = tp_arena_get_mark(scratch);
-    const float *left = operand(math, scratch, dy, m * w->rows), *right = operand(math, scratch, x, m * w->cols);
-    sgemm('T', 'N', w->rows, w->cols, m, left, right, 1.0f, w->grad);
+    /* m is what is summed over here: spare rows are zeros and add nothing */
+    tp_product p = {
+        .m = w->rows, .n = w->cols, .k = round_up(m), .bf16 = true, .a_transposed = true, .accumulate = true};
+    bool done = native_bf16(math) &&
+                tp_onednn_product(&p, to_bf16(scratch, dy, m, w->rows), to_bf16(scratch, x, m, w->cols), w->grad);
+    if (!done)
+        sgemm('T', 'N', w->rows, w->cols, m, operand(math, scratch, dy, m * w->rows),
+              operand(math, scratch, x, m * w->cols), 1.0f, w->grad);
     tp_arena_release(scratch, mark);
 }

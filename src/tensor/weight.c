@@ -5,6 +5,7 @@
 #include "tensor/kernels.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 static pthread_mutex_t forms_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -57,5 +58,8 @@ void tp_weight_row(const tp_weight *w, int64_t i, float *out) {
 void tp_weight_release(tp_weight *w) {
     tp_free(w->wide);
     tp_free(w->rounded);
+    free(w->packed[0]);
+    free(w->packed[1]);
     w->wide = w->rounded = NULL;
+    w->packed[0] = w->packed[1] = NULL;
 }

@@ -19,6 +19,7 @@ typedef struct tp_weight {
     const void *data; /* [rows, cols], row-major */
     float *grad;      /* [rows, cols], summed into by backward passes; NULL: frozen */
     float *wide;      /* a frozen weight's lazily made f32 form; owned, see tp_weight_f32 */
+    void *packed[2];  /* a frozen bf16 weight in oneDNN's order, for y = x W^T and dx = dy W; owned, see matmul.c */
     float *rounded;   /* a frozen f32 weight's lazily made form rounded to bf16 numbers; owned */
 } tp_weight;
 
