@@ -4,6 +4,7 @@
 
 #include "check.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "text/tokenizer.h"
@@ -75,6 +76,59 @@ static inline void assert_random_round_trips(const tp_tokenizer *t) {
         }
         assert_round_trip(t, text, n, TP_TOKENS_PLAIN);
         assert_round_trip(t, text, n, TP_TOKENS_NO_PREFIX);
+    }
+}
+
+/* ---- files made by a test ---- */
+
+static inline void write_in(const char *dir, const char *name, const char *bytes, size_t n) {
+    char *path = tp_path_join(dir, name);
+    check_ok(tp_write_file(path, bytes, n));
+    tp_free(path);
+}
+
+static inline tp_tokenizer *load_bytes(const char *name, const char *bytes, size_t n, const char *pattern) {
+    char *dir = check_temp_dir();
+    write_in(dir, name, bytes, n);
+    char *path = tp_path_join(dir, name);
+    tp_tokenizer *t = tp_tokenizer_load(pattern ? path : dir, pattern);
+    tp_free(path);
+    check_remove_dir(dir);
+    return t;
+}
+
+/* Whatever the bytes are: an error with a sentence, or a tokenizer that works. */
+static inline void assert_survives(const char *name, const char *bytes, size_t n, const char *pattern) {
+    tp_tokenizer *t = load_bytes(name, bytes, n, pattern);
+    if (t == NULL) {
+        assert_true(strlen(tp_last_error()) > 0);
+        return;
+    }
+    tp_ids ids = {0};
+    static const char text[] = "ab hi <s>[X] cdb 12\xFF\xE4\xBD\xA0</s>";
+    if (tp_tokenizer_encode(t, text, sizeof text - 1, 15, &ids) == TP_OK) {
+        for (size_t i = 0; i < ids.len; i++) assert_true(ids.data[i] >= 0 && ids.data[i] < tp_tokenizer_size(t));
+        tp_free(tp_tokenizer_decode(t, ids.data, ids.len, 0, NULL));
+    }
+    tp_ids_free(&ids);
+    tp_tokenizer_free(t);
+}
+
+/* Cuts the file off somewhere, or changes up to three of its bytes, `rounds` times. */
+static inline void assert_damage_is_survived(const char *name, const char *bytes, size_t size, const char *pattern,
+                                             int rounds) {
+    tp_rng rng = tp_rng_stream(5, name, 0);
+    for (int i = 0; i < rounds; i++) {
+        size_t n = size;
+        char *copy = tp_strndup(bytes, n);
+        if (i % 2 == 0) {
+            n = tp_rng_below(&rng, n);
+        } else {
+            for (uint64_t k = 1 + tp_rng_below(&rng, 3); k > 0; k--)
+                copy[tp_rng_below(&rng, n)] = (char)tp_rng_below(&rng, 256);
+        }
+        assert_survives(name, copy, n, pattern);
+        tp_free(copy);
     }
 }
 

@@ -38,8 +38,8 @@ typedef struct tp_pattern tp_pattern; /* a compiled regular expression; may be u
 tp_pattern *tp_pattern_compile(const char *regex, size_t n, const char *name);
 void tp_pattern_free(tp_pattern *pattern); /* takes NULL */
 
-/* Appends the words of text[within] to *out. Bytes outside valid UTF-8 are words of one byte, or dropped with the gaps
- * never: nothing the pattern cannot see is lost. */
+/* Appends the words of text[within] to *out. A byte outside valid UTF-8, which the pattern cannot see, is a word of its
+ * own whatever `how` says, so that it is never lost. */
 tp_status tp_pattern_split(const tp_pattern *pattern, const char *text, tp_span within, tp_split how, tp_spans *out);
 
 #endif

@@ -3,7 +3,10 @@
  * One opaque type for every kind: byte-level BPE (Llama 3, Qwen2, GPT-2), SentencePiece-style BPE with byte fallback
  * (Llama 2, Mistral), and what later families need. Loaded from a Hugging Face directory, a tokenizer.json, a
  * SentencePiece tokenizer.model, or a tiktoken rank file. Text is bytes: it need not be valid UTF-8, and decoding what
- * was encoded gives the same bytes back (SentencePiece kinds add one leading blank and drop it again).
+ * was encoded gives the same bytes back (SentencePiece kinds add one leading blank and drop it again). Exceptions are
+ * the formats' own: a normaliser that composes characters or squeezes blanks, U+2581 in SentencePiece kinds (it is
+ * their blank), and vocabularies that lack bytes, where an unknown character becomes the unknown token or, without one,
+ * nothing.
  *
  * A tokenizer is immutable after loading and may be used by many threads at once. */
 #ifndef TP_TEXT_TOKENIZER_H
@@ -30,9 +33,11 @@ void tp_ids_free(tp_ids *ids);
 enum { /* flags of tp_tokenizer_encode and _decode, or'ed */
        TP_TOKENS_PLAIN = 0,
        TP_TOKENS_ADD_SPECIAL = 1,   /* encode: put BOS (and EOS) where the tokenizer's own configuration wants them */
-       TP_TOKENS_PARSE_SPECIAL = 2, /* encode: special tokens written out in the text become their ids */
+       TP_TOKENS_PARSE_SPECIAL = 2, /* encode: special tokens written out in the text become their ids (added tokens
+                                     * that are not special always do) */
        TP_TOKENS_SKIP_SPECIAL = 4,  /* decode: leave special tokens out */
-       TP_TOKENS_NO_PREFIX = 8,     /* SentencePiece kinds: this is a continuation, no dummy blank before the text */
+       TP_TOKENS_NO_PREFIX =
+           8, /* this is a continuation: encode puts no dummy blank in front, decode takes none away */
 };
 
 /* `path` is a folder (tokenizer.json, else tokenizer.model, in it) or one such file, or a tiktoken rank file (which
