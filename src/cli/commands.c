@@ -11,6 +11,7 @@
     X(pretrain)     \
     X(perplexity)   \
     X(train)        \
+    X(bench)        \
     X(help)         \
     X(version)      \
     X(completion)
