@@ -324,9 +324,20 @@ static void one_softmax(const tp_kernels *k, int64_t n, tp_rng *rng) {
     near(k->name, "exp_sum", n, 0, found, sum, 5e-7 * sum);
 }
 
+static void one_softmax_grad(const tp_kernels *k, int64_t n, tp_rng *rng) {
+    float *d = numbers(rng, n, 1), *p = numbers(rng, n, 1), *before = numbers(rng, n, 0);
+    if (n > 0) memcpy(before, d, (size_t)n * sizeof *d);
+    k->softmax_grad(d, p, 0.7f, n);
+    for (int64_t i = 0; i < n; i++) {
+        double expected = p[i] * ((double)before[i] - 0.7f);
+        near(k->name, "softmax_grad", n, i, d[i], expected, 1.5e-7 * fabs(p[i]) * (fabs(before[i]) + 1));
+    }
+}
+
 static void softmax_sums_every_element(void **state) {
     (void)state;
     for_tables_and_lengths("softmax", one_softmax);
+    for_tables_and_lengths("softmax_grad", one_softmax_grad);
 }
 
 static double sigmoid_of(double x) {
@@ -396,6 +407,69 @@ static void infinities_and_nan_pass_through_activations(void **state) {
     }
 }
 
+static void one_sine_cosine(const tp_kernels *k, int64_t n, tp_rng *rng) {
+    float *angle = numbers(rng, n, 1), *s = numbers(rng, n, 0), *c = numbers(rng, n, 0);
+    for (int64_t i = 0; i < n; i++) angle[i] *= i % 3 == 0 ? 1.0f : i % 3 == 1 ? 100.0f : 1e6f;
+    for (int64_t i = 0; i < n && i < 40; i++) /* around the ends of quarter turns, of either sign */
+        angle[i] = nextafterf((float)((double)(i / 2 - 10) * M_PI_2 / 2), i % 2 ? 1e9f : -1e9f);
+    k->sine_cosine(s, c, angle, n);
+    for (int64_t i = 0; i < n; i++) { /* half a unit of the result, and 1e-10 where that is nearly zero */
+        near(k->name, "sine", n, i, s[i], sin(angle[i]), 0.6e-7 * fabs(sin(angle[i])) + 2e-9);
+        near(k->name, "cosine", n, i, c[i], cos(angle[i]), 0.6e-7 * fabs(cos(angle[i])) + 2e-9);
+    }
+}
+
+static void sine_and_cosine_match_libm(void **state) {
+    (void)state;
+    for_tables_and_lengths("sine_cosine", one_sine_cosine);
+}
+
+/* ---- norms ---- */
+
+/* One row with each choice of what is present: bit 0 gain, 1 bias, 2 dx, 3 d_gain, 4 d_bias, 5 centred. */
+static void one_norm(const tp_kernels *k, int64_t n, tp_rng *rng) {
+    for (unsigned choice = 0; choice<64; choice += n> 70 ? 9 : 1) {
+        float *x = numbers(rng, n, 1), *gain = numbers(rng, n, 1), *bias = numbers(rng, n, 1), *dy = numbers(rng, n, 1);
+        float *out = numbers(rng, n, 0), *dx = numbers(rng, n, 0), *dg = numbers(rng, n, 0), *db = numbers(rng, n, 0);
+        bool g = choice & 1, centred = choice & 32;
+        const float eps = 1e-2f;
+        double mean = 0, square = 0, e = 0, e_xhat = 0, size = 0;
+        for (int64_t i = 0; i < n; i++) {
+            x[i] += 3; /* much of a mean, as there is in real hidden states */
+            dx[i] = dg[i] = db[i] = 1;
+            mean += centred ? (double)x[i] / (double)n : 0;
+        }
+        for (int64_t i = 0; i < n; i++) square += (x[i] - mean) * (x[i] - mean) / (double)n;
+        double r = 1 / sqrt(square + (double)eps);
+        for (int64_t i = 0; i < n; i++) {
+            double upstream = dy[i] * (g ? (double)gain[i] : 1);
+            e += centred ? upstream / (double)n : 0;
+            e_xhat += upstream * (x[i] - mean) * r / (double)n;
+            size += fabs(upstream) / (double)n;
+        }
+        tp_row_moments m = k->norm(out, x, g ? gain : NULL, choice & 2 ? bias : NULL, centred, eps, n);
+        if (n > 0) near(k->name, "norm mean", n, 0, m.mean, mean, 1e-7 * fabs(mean));
+        if (n > 0) near(k->name, "norm inverse", n, 0, m.inverse, r, 1e-6 * r);
+        k->norm_grad(choice & 4 ? dx : NULL, choice & 8 ? dg : NULL, choice & 16 ? db : NULL, dy, x, g ? gain : NULL, m,
+                     centred, n);
+        for (int64_t i = 0; i < n; i++) {
+            double xhat = (x[i] - mean) * r, factor = g ? gain[i] : 1, shift = choice & 2 ? bias[i] : 0;
+            near(k->name, "norm", n, i, out[i], xhat * factor + shift, 1e-6 * (4 * r * fabs(factor) + fabs(shift)));
+            near(k->name, "norm dx", n, i, dx[i], choice & 4 ? 1 + r * (dy[i] * factor - e - xhat * e_xhat) : 1,
+                 1e-6 * (1 + r * (fabs(dy[i] * factor) + (1 + 4 * r) * size)));
+            near(k->name, "norm d_gain", n, i, dg[i], choice & 8 ? 1 + dy[i] * xhat : 1,
+                 1e-6 * (1 + 4 * r * fabs(dy[i])));
+            near(k->name, "norm d_bias", n, i, db[i], choice & 16 ? 1 + (double)dy[i] : 1, 3e-7 * (1 + fabs(dy[i])));
+        }
+        end_buffers("norm", n);
+    }
+}
+
+static void norms_and_their_gradients_follow_the_formula(void **state) {
+    (void)state;
+    for_tables_and_lengths("norm", one_norm);
+}
+
 /* ---- the optimiser ---- */
 
 static void one_adamw(const tp_kernels *k, int64_t n, tp_rng *rng) {
@@ -450,6 +524,8 @@ int main(void) {
         cmocka_unit_test(softmax_sums_every_element),
         cmocka_unit_test(activations_and_their_gradients_match_libm),
         cmocka_unit_test(infinities_and_nan_pass_through_activations),
+        cmocka_unit_test(sine_and_cosine_match_libm),
+        cmocka_unit_test(norms_and_their_gradients_follow_the_formula),
         cmocka_unit_test(adamw_follows_the_formula),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,10 @@
  * No mask is ever made: each query knows the range of keys it sees (visible()). Work is cut into (sequence, key head)
  * items; within one, query rows go in blocks, whose scores against the block's key range live in a small scratch. Only
  * each row's log-sum-exp is kept for the backward pass, which computes the probabilities again (Dao et al. 2022,
- * FlashAttention, without its tiling over keys: a range of some thousand keys fits the second-level cache). */
+ * FlashAttention, without its tiling over keys: a range of some thousand keys fits the second-level cache). What the
+ * products read many times (keys turned, values, a block's queries times the scale) is packed once per item, so that no
+ * two of its rows compete for the same lines of the first-level cache. A few rows against a long cache, as in
+ * generation, read the keys where they lie instead. */
 #include "autograd/ops.h"
 #include "tensor/kernels.h"
 
@@ -12,7 +15,12 @@
 #include <omp.h>
 #include <string.h>
 
-enum { BLOCK = 32, PAD = 16 }; /* query rows in a block; key ranges are padded to whole vectors */
+enum {
+    BLOCK = 30,  /* query rows in a block: whole tiles of the product kernel */
+    PAD = 16,    /* key ranges are padded to whole vectors */
+    CHUNK = 128, /* keys whose values stay in the first-level cache for a block's sums */
+    FEW = 6      /* query rows (of all heads of a group) for which turning the keys does not pay */
+};
 
 typedef struct {
     tp_attention_spec spec;
@@ -39,21 +47,9 @@ static int64_t padded(int64_t n) {
     return (n + PAD - 1) / PAD * PAD;
 }
 
-/* The longest key sequence decides the scratch of one thread. */
-static int64_t longest(const int64_t *begins, const int64_t *ends, int64_t n) {
-    int64_t most = 0;
-    for (int64_t s = 0; s < n; s++)
-        if (ends[s] - begins[s] > most) most = ends[s] - begins[s];
-    return most;
-}
-
-/* Keys (or values) of one head turned: out[d, n padded with zeros], so that scores are rows times a matrix. */
-static void transpose(const float *in, int64_t stride, int64_t n, int64_t d, float *out) {
-    int64_t width = padded(n);
-    for (int64_t j = 0; j < d; j++) {
-        for (int64_t i = 0; i < n; i++) out[j * width + i] = in[i * stride + j];
-        for (int64_t i = n; i < width; i++) out[j * width + i] = 0;
-    }
+/* A row length for n numbers that is an odd number of vectors: rows of a power of two would share their cache lines. */
+static int64_t odd_stride(int64_t n) {
+    return padded(n) % (2 * PAD) == 0 ? padded(n) + PAD : padded(n);
 }
 
 /* One (sequence, key head): where its rows are. */
@@ -79,115 +75,214 @@ static item item_of(const attention *a, int64_t index) {
                   .heads = group};
 }
 
-/* The union of the key ranges of query rows i0 .. i0 + rows - 1, starting at a whole vector. */
-static range block_range(const attention *a, const item *t, int64_t i0, int64_t rows) {
+/* Where the item's part of a matrix shaped like k begins. */
+static int64_t key_place(const item *t) {
+    return t->k0 * t->k_stride + t->first_head / t->heads * t->d;
+}
+
+/* Rows of d numbers, times `factor`, packed one behind the other. */
+static void pack(const float *in, int64_t stride, int64_t n, int64_t d, float factor, float *out) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d; j++) out[i * d + j] = factor * in[i * stride + j];
+}
+
+/* Keys (or values) of one head turned: out[d, width] with zeros behind the n, so that scores are rows times a matrix.
+ */
+static void turn(const float *in, int64_t stride, int64_t n, int64_t d, int64_t width, float *out) {
+    enum { SQUARE = 8 };
+    for (int64_t i0 = 0; i0 < n; i0 += SQUARE)
+        for (int64_t j = 0; j < d; j++)
+            for (int64_t i = i0; i < (n - i0 < SQUARE ? n : i0 + SQUARE); i++) out[j * width + i] = in[i * stride + j];
+    for (int64_t j = 0; j < d; j++) memset(out + j * width + n, 0, (size_t)(width - n) * sizeof(float));
+}
+
+/* C[rows, d] += A[rows, n] B[n, d], by chunks of B that stay in the first-level cache. */
+static void weighted_rows(int64_t rows, int64_t d, int64_t n, const float *a, int64_t lda, const float *b, float *c,
+                          int64_t ldc) {
+    for (int64_t p = 0; p < n; p += CHUNK)
+        tp_cpu()->gemm(rows, d, n - p < CHUNK ? n - p : CHUNK, a + p, lda, b + p * d, d, c, ldc);
+}
+
+/* ---- blocks of query rows ---- */
+
+/* Rows i0 .. i0 + rows - 1 of one head, and the union of their key ranges, starting at a whole vector. */
+typedef struct {
+    int64_t i0, rows, at; /* at: the block's first number in a matrix shaped like q */
+    range keys;
+    int64_t width;  /* padded length of the range */
+    int64_t stride; /* of the block's rows of scores */
+} block;
+
+static block block_of(const attention *a, const item *t, int head, int64_t i0) {
+    int64_t rows = t->n_q - i0 < BLOCK ? t->n_q - i0 : BLOCK;
     range first = visible(&a->spec, i0, t->n_q, t->n_k), last = visible(&a->spec, i0 + rows - 1, t->n_q, t->n_k);
-    return (range){first.from / PAD * PAD, last.to};
+    range keys = {first.from / PAD * PAD, last.to};
+    return (block){.i0 = i0,
+                   .rows = rows,
+                   .at = (t->q0 + i0) * t->q_stride + head * t->d,
+                   .keys = keys,
+                   .width = padded(keys.to - keys.from),
+                   .stride = odd_stride(t->n_k)};
 }
 
-/* scores[rows, width] = scale * Q K^T for the block; width = padded length of the range. */
-static int64_t block_scores(const attention *a, const item *t, const float *q, const float *turned, int64_t rows,
-                            range keys, float *scores) {
-    int64_t width = padded(keys.to - keys.from);
-    memset(scores, 0, (size_t)(rows * width) * sizeof(float));
-    tp_cpu()->gemm(rows, width, t->d, q, t->q_stride, turned + keys.from, padded(t->n_k), scores, width);
-    for (int64_t i = 0; i < rows * width; i++) scores[i] *= a->spec.scale;
-    return width;
+/* out[rows, width] = rows (packed) times the turned matrix, for the block's keys */
+static void against_keys(const item *t, const block *b, const float *rows, const float *turned, float *out) {
+    for (int64_t i = 0; i < b->rows; i++) memset(out + i * b->stride, 0, (size_t)b->width * sizeof(float));
+    tp_cpu()->gemm(b->rows, b->width, t->d, rows, t->d, turned + b->keys.from, odd_stride(t->n_k), out, b->stride);
 }
 
-/* Scores of one row become exp(score - shift) where visible and 0 elsewhere; returns their sum. */
-static float exponentials(const attention *a, const item *t, int64_t i, range keys, float *row, int64_t width,
-                          float shift) {
-    range seen = visible(&a->spec, i, t->n_q, t->n_k);
-    int64_t from = seen.from - keys.from, to = seen.to - keys.from;
-    for (int64_t j = 0; j < from; j++) row[j] = 0;
-    for (int64_t j = to; j < width; j++) row[j] = 0;
-    return tp_cpu()->exp_sum(row + from, shift, to - from);
+/* Scores of row i that it may not see become -infinity. False if it sees none. */
+static bool hide(const attention *a, const item *t, const block *b, int64_t i, float *row) {
+    range seen = visible(&a->spec, b->i0 + i, t->n_q, t->n_k);
+    if (seen.from >= seen.to) return false;
+    for (int64_t j = 0; j < seen.from - b->keys.from; j++) row[j] = -INFINITY;
+    for (int64_t j = seen.to - b->keys.from; j < b->width; j++) row[j] = -INFINITY;
+    return true;
 }
 
-static void forward_item(const attention *a, int64_t index, const float *q, const float *k, const float *v, float *out,
+/* ---- forward ---- */
+
+static int64_t forward_scratch(int64_t d, int64_t longest) {
+    return 2 * d * odd_stride(longest) + BLOCK * odd_stride(longest) + BLOCK * d;
+}
+
+static void forward_item(const attention *a, const item *t, const float *q, const float *k, const float *v, float *out,
                          float *scratch) {
-    item t = item_of(a, index);
-    if (t.n_q == 0) return;
     const tp_kernels *cpu = tp_cpu();
-    int64_t kv = (int64_t)(t.first_head / t.heads) * t.d;
-    float *turned = scratch, *scores = scratch + t.d * padded(t.n_k);
-    transpose(k + t.k0 * t.k_stride + kv, t.k_stride, t.n_k, t.d, turned);
-    for (int h = t.first_head; h < t.first_head + t.heads; h++)
-        for (int64_t i0 = 0; i0 < t.n_q; i0 += BLOCK) {
-            int64_t rows = t.n_q - i0 < BLOCK ? t.n_q - i0 : BLOCK;
-            range keys = block_range(a, &t, i0, rows);
-            const float *qb = q + (t.q0 + i0) * t.q_stride + h * t.d;
-            float *ob = out + (t.q0 + i0) * t.q_stride + h * t.d;
-            for (int64_t i = 0; i < rows; i++) memset(ob + i * t.q_stride, 0, (size_t)t.d * sizeof(float));
-            int64_t width = block_scores(a, &t, qb, turned, rows, keys, scores);
-            for (int64_t i = 0; i < rows; i++) {
-                float *log_sum = a->log_sum + (t.q0 + i0 + i) * a->spec.n_heads + h, *row = scores + i * width;
-                range seen = visible(&a->spec, i0 + i, t.n_q, t.n_k);
-                if (seen.from >= seen.to) {
-                    memset(row, 0, (size_t)width * sizeof(float));
-                    *log_sum = -INFINITY;
-                    continue;
-                }
-                float most = cpu->max(row + seen.from - keys.from, seen.to - seen.from);
-                float sum = exponentials(a, &t, i0 + i, keys, row, width, most);
-                for (int64_t j = 0; j < width; j++) row[j] /= sum;
+    int64_t d = t->d, stride = odd_stride(t->n_k);
+    float *turned = scratch, *values = turned + d * stride, *scores = values + d * stride;
+    float *queries = scores + BLOCK * stride;
+    turn(k + key_place(t), t->k_stride, t->n_k, d, stride, turned);
+    pack(v + key_place(t), t->k_stride, t->n_k, d, 1, values);
+    for (int h = t->first_head; h < t->first_head + t->heads; h++)
+        for (int64_t i0 = 0; i0 < t->n_q; i0 += BLOCK) {
+            block b = block_of(a, t, h, i0);
+            float inverse[BLOCK], *ob = out + b.at;
+            pack(q + b.at, t->q_stride, b.rows, d, a->spec.scale, queries);
+            against_keys(t, &b, queries, turned, scores);
+            for (int64_t i = 0; i < b.rows; i++) {
+                float *log_sum = a->log_sum + (t->q0 + i0 + i) * a->spec.n_heads + h, *row = scores + i * b.stride;
+                memset(ob + i * t->q_stride, 0, (size_t)d * sizeof(float));
+                *log_sum = -INFINITY;
+                inverse[i] = 0;
+                if (!hide(a, t, &b, i, row)) continue;
+                float most = cpu->max(row, b.width), sum = cpu->exp_sum(row, most, b.width);
                 *log_sum = most + logf(sum);
+                inverse[i] = 1 / sum;
             }
-            cpu->gemm(rows, t.d, keys.to - keys.from, scores, width, v + (t.k0 + keys.from) * t.k_stride + kv,
-                      t.k_stride, ob, t.q_stride);
+            weighted_rows(b.rows, d, b.keys.to - b.keys.from, scores, b.stride, values + b.keys.from * d, ob,
+                          t->q_stride);
+            for (int64_t i = 0; i < b.rows; i++)
+                for (int64_t j = 0; j < d; j++) ob[i * t->q_stride + j] *= inverse[i];
         }
 }
 
-/* With P the probabilities, O = P V:  dV = P^T dO,  dS = P (dO V^T - rowsum(dO O)),  dQ = scale dS K,  dK = scale dS^T
- * Q. */
-static void backward_item(const attention *a, int64_t index, const tp_node *node, float *dq, float *dk, float *dv,
-                          float *scratch) {
-    item t = item_of(a, index);
-    if (t.n_q == 0 || t.n_k == 0) return;
+/* The same for a few query rows: the keys are read where they lie, once for all heads of the group. */
+static void forward_few(const attention *a, const item *t, const float *q, const float *k, const float *v, float *out,
+                        float *scratch) {
     const tp_kernels *cpu = tp_cpu();
-    int64_t kv = (int64_t)(t.first_head / t.heads) * t.d, all = padded(t.n_k);
-    const float *q = node->in[0]->data, *k = node->in[1]->data + t.k0 * t.k_stride + kv;
-    const float *v = node->in[2]->data + t.k0 * t.k_stride + kv;
-    float *k_turned = scratch, *v_turned = k_turned + t.d * all, *p = v_turned + t.d * all, *ds = p + BLOCK * all;
-    transpose(k, t.k_stride, t.n_k, t.d, k_turned);
-    transpose(v, t.k_stride, t.n_k, t.d, v_turned);
-    for (int h = t.first_head; h < t.first_head + t.heads; h++)
-        for (int64_t i0 = 0; i0 < t.n_q; i0 += BLOCK) {
-            int64_t rows = t.n_q - i0 < BLOCK ? t.n_q - i0 : BLOCK;
-            range keys = block_range(a, &t, i0, rows);
-            int64_t n_keys = keys.to - keys.from, at = (t.q0 + i0) * t.q_stride + h * t.d;
-            if (n_keys <= 0) continue;
-            int64_t width = block_scores(a, &t, q + at, k_turned, rows, keys, p);
-            memset(ds, 0, (size_t)(rows * width) * sizeof(float));
-            cpu->gemm(rows, width, t.d, node->out->grad + at, t.q_stride, v_turned + keys.from, all, ds, width);
-            for (int64_t i = 0; i < rows; i++) {
-                float log_sum = a->log_sum[(t.q0 + i0 + i) * a->spec.n_heads + h];
-                float *pi = p + i * width, *dsi = ds + i * width;
-                if (log_sum == -INFINITY) {
-                    memset(pi, 0, (size_t)width * sizeof(float));
-                    memset(dsi, 0, (size_t)width * sizeof(float));
+    int64_t d = t->d, stride = odd_stride(t->n_k);
+    const float *keys = k + key_place(t), *values = v + key_place(t);
+    for (int64_t i = 0; i < t->n_q; i++) {
+        range seen = visible(&a->spec, i, t->n_q, t->n_k);
+        int64_t at = (t->q0 + i) * t->q_stride + t->first_head * d, n = seen.to - seen.from;
+        float *log_sums = a->log_sum + (t->q0 + i) * a->spec.n_heads + t->first_head;
+        memset(out + at, 0, (size_t)(t->heads * d) * sizeof(float));
+        for (int64_t j = 0; j < n; j++)
+            for (int h = 0; h < t->heads; h++)
+                scratch[h * stride + j] =
+                    a->spec.scale * cpu->dot_f32(q + at + h * d, keys + (seen.from + j) * t->k_stride, d);
+        for (int h = 0; h < t->heads; h++) {
+            log_sums[h] = -INFINITY;
+            if (n <= 0) continue;
+            float *row = scratch + h * stride, most = cpu->max(row, n), sum = cpu->exp_sum(row, most, n);
+            log_sums[h] = most + logf(sum);
+            for (int64_t j = 0; j < n; j++) row[j] /= sum;
+        }
+        cpu->gemm(t->heads, d, n, scratch, stride, values + seen.from * t->k_stride, t->k_stride, out + at, d);
+    }
+}
+
+/* ---- backward ---- */
+
+static int64_t backward_scratch(int64_t d, int64_t longest) {
+    return 5 * d * odd_stride(longest) + 2 * BLOCK * odd_stride(longest) + 3 * BLOCK * d;
+}
+
+/* The item's sums of gradients [n_k, d] added to where they belong. */
+static void add_rows(float *to, int64_t stride, const float *from, int64_t n, int64_t d) {
+    for (int64_t i = 0; i < n; i++) tp_cpu()->axpy(to + i * stride, 1, from + i * d, d);
+}
+
+/* With P the probabilities, O = P V:  dV = P^T dO,  dS = P (dO V^T - rowsum(dO O)),  dQ = scale dS K,  dK = dS^T (scale
+ * Q). */
+static void backward_item(const attention *a, const item *t, const tp_node *node, float *dq, float *dk, float *dv,
+                          float *scratch) {
+    const tp_kernels *cpu = tp_cpu();
+    int64_t d = t->d, stride = odd_stride(t->n_k), n = t->n_k;
+    const float *q = node->in[0]->data, *k = node->in[1]->data + key_place(t), *v = node->in[2]->data + key_place(t);
+    const float *out = node->out->data, *d_out = node->out->grad;
+    float *k_turned = scratch, *v_turned = k_turned + d * stride, *keys = v_turned + d * stride;
+    float *dk_sum = keys + d * stride, *dv_sum = dk_sum + d * stride;
+    float *p = dv_sum + d * stride, *ds = p + BLOCK * stride;
+    float *queries = ds + BLOCK * stride, *upstream = queries + BLOCK * d, *dq_sum = upstream + BLOCK * d;
+    turn(k, t->k_stride, n, d, stride, k_turned);
+    turn(v, t->k_stride, n, d, stride, v_turned);
+    pack(k, t->k_stride, n, d, 1, keys);
+    memset(dk_sum, 0, (size_t)(n * d) * sizeof(float));
+    memset(dv_sum, 0, (size_t)(n * d) * sizeof(float));
+    for (int h = t->first_head; h < t->first_head + t->heads; h++)
+        for (int64_t i0 = 0; i0 < t->n_q; i0 += BLOCK) {
+            block b = block_of(a, t, h, i0);
+            int64_t n_keys = b.keys.to - b.keys.from, from = b.keys.from * d;
+            pack(q + b.at, t->q_stride, b.rows, d, a->spec.scale, queries);
+            pack(d_out + b.at, t->q_stride, b.rows, d, 1, upstream);
+            against_keys(t, &b, queries, k_turned, p);
+            against_keys(t, &b, upstream, v_turned, ds);
+            for (int64_t i = 0; i < b.rows; i++) {
+                float *pi = p + i * b.stride, *dsi = ds + i * b.stride;
+                if (!hide(a, t, &b, i, pi)) {
+                    memset(pi, 0, (size_t)b.width * sizeof(float));
+                    memset(dsi, 0, (size_t)b.width * sizeof(float));
                     continue;
                 }
-                exponentials(a, &t, i0 + i, keys, pi, width, log_sum);
-                float both =
-                    cpu->dot_f32(node->out->grad + at + i * t.q_stride, node->out->data + at + i * t.q_stride, t.d);
-                for (int64_t j = 0; j < width; j++) dsi[j] = pi[j] * (dsi[j] - both) * a->spec.scale;
+                cpu->exp_sum(pi, a->log_sum[(t->q0 + i0 + i) * a->spec.n_heads + h], b.width);
+                cpu->softmax_grad(dsi, pi, cpu->dot_f32(upstream + i * d, out + b.at + i * t->q_stride, d), b.width);
             }
-            int64_t row = keys.from * t.k_stride;
-            if (dv)
-                cpu->gemm_at(n_keys, t.d, rows, p, width, node->out->grad + at, t.q_stride,
-                             dv + t.k0 * t.k_stride + kv + row, t.k_stride);
-            if (dq) cpu->gemm(rows, t.d, n_keys, ds, width, k + row, t.k_stride, dq + at, t.q_stride);
-            if (dk)
-                cpu->gemm_at(n_keys, t.d, rows, ds, width, q + at, t.q_stride, dk + t.k0 * t.k_stride + kv + row,
-                             t.k_stride);
+            if (dv) cpu->gemm_at(n_keys, d, b.rows, p, b.stride, upstream, d, dv_sum + from, d);
+            if (dk) cpu->gemm_at(n_keys, d, b.rows, ds, b.stride, queries, d, dk_sum + from, d);
+            if (dq) {
+                memset(dq_sum, 0, (size_t)(b.rows * d) * sizeof(float));
+                weighted_rows(b.rows, d, n_keys, ds, b.stride, keys + from, dq_sum, d);
+                for (int64_t i = 0; i < b.rows; i++)
+                    cpu->axpy(dq + b.at + i * t->q_stride, a->spec.scale, dq_sum + i * d, d);
+            }
         }
+    if (dk) add_rows(dk + key_place(t), t->k_stride, dk_sum, n, d);
+    if (dv) add_rows(dv + key_place(t), t->k_stride, dv_sum, n, d);
+}
+
+/* ---- the op ---- */
+
+/* The longest key sequence decides the scratch of one thread. */
+static int64_t longest(const attention *a) {
+    int64_t most = 0;
+    for (int64_t s = 0; s < a->n_sequences; s++)
+        if (a->k_ends[s] - a->k_begins[s] > most) most = a->k_ends[s] - a->k_begins[s];
+    return most;
+}
+
+/* Whether there is enough to do for more than one thread. */
+static bool worth_sharing(const attention *a) {
+    int64_t pairs = 0;
+    for (int64_t s = 0; s < a->n_sequences; s++)
+        pairs += (a->q_offsets[s + 1] - a->q_offsets[s]) * (a->k_ends[s] - a->k_begins[s]);
+    return pairs * a->spec.n_heads * a->spec.head_dim > 1 << 16;
 }
 
 /* One scratch of n floats for each thread. */
 static float *scratch_for_threads(tp_tape *tape, int64_t n) {
-    return tp_arena_alloc(tape->arena, (size_t)(omp_get_max_threads() * padded(n)) * sizeof(float));
+    return tp_arena_alloc(tape->arena, (size_t)(omp_get_max_threads() * n) * sizeof(float));
 }
 
 static void attention_backward(tp_tape *tape, tp_node *node) {
@@ -195,13 +290,14 @@ static void attention_backward(tp_tape *tape, tp_node *node) {
     float *d[3];
     for (int i = 0; i < 3; i++) d[i] = node->in[i]->wants_grad ? tp_var_grad(tape, node->in[i]) : NULL;
     tp_arena_mark mark = tp_arena_get_mark(tape->arena);
-    int64_t all = padded(longest(a->k_begins, a->k_ends, a->n_sequences));
-    int64_t each = padded(2 * a->spec.head_dim * all + 2 * BLOCK * (all + PAD));
+    int64_t each = padded(backward_scratch(a->spec.head_dim, longest(a)));
     float *scratch = scratch_for_threads(tape, each);
     int64_t n_items = a->n_sequences * a->spec.n_kv_heads;
-#pragma omp parallel for schedule(dynamic) if (node->in[0]->rows * node->in[0]->cols > 1 << 12)
-    for (int64_t i = 0; i < n_items; i++)
-        backward_item(a, i, node, d[0], d[1], d[2], scratch + omp_get_thread_num() * each);
+#pragma omp parallel for schedule(dynamic) if (worth_sharing(a))
+    for (int64_t i = 0; i < n_items; i++) {
+        item t = item_of(a, i);
+        if (t.n_q > 0 && t.n_k > 0) backward_item(a, &t, node, d[0], d[1], d[2], scratch + omp_get_thread_num() * each);
+    }
     tp_arena_release(tape->arena, mark);
 }
 
@@ -219,13 +315,18 @@ tp_var *tp_attention_spans(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const
     memset(out->data, 0, (size_t)first * sizeof(float));
     memset(out->data + end, 0, (size_t)(q->rows * q->cols - end) * sizeof(float));
     tp_arena_mark mark = tp_arena_get_mark(tape->arena);
-    int64_t all = padded(longest(k_begins, k_ends, n_sequences));
-    int64_t each = padded(spec->head_dim * all + BLOCK * (all + PAD));
+    int64_t each = padded(forward_scratch(spec->head_dim, longest(a)));
     float *scratch = scratch_for_threads(tape, each);
     int64_t n_items = n_sequences * spec->n_kv_heads;
-#pragma omp parallel for schedule(dynamic) if (q->rows * q->cols > 1 << 12)
-    for (int64_t i = 0; i < n_items; i++)
-        forward_item(a, i, q->data, k->data, v->data, out->data, scratch + omp_get_thread_num() * each);
+#pragma omp parallel for schedule(dynamic) if (worth_sharing(a))
+    for (int64_t i = 0; i < n_items; i++) {
+        item t = item_of(a, i);
+        float *mine = scratch + omp_get_thread_num() * each;
+        if (t.n_q * t.heads <= FEW)
+            forward_few(a, &t, q->data, k->data, v->data, out->data, mine);
+        else
+            forward_item(a, &t, q->data, k->data, v->data, out->data, mine);
+    }
     tp_arena_release(tape->arena, mark);
     tp_node *node = tp_record(tape, attention_backward, out, (tp_var *[3]){q, k, v}, (const tp_weight *[2]){0});
     if (node) node->extra = a;

@@ -9,6 +9,10 @@
 
 #include <stdint.h>
 
+typedef struct tp_row_moments {
+    float mean, inverse;
+} tp_row_moments;
+
 typedef struct tp_kernels {
     const char *name; /* "scalar", "avx2", "avx512" */
 
@@ -37,6 +41,8 @@ typedef struct tp_kernels {
      */
     float (*max)(const float *x, int64_t n);
     float (*exp_sum)(float *x, float max, int64_t n);
+    /* The gradient of a row's scores from that of its probabilities p: d = p (d - both), both = sum of p d. */
+    void (*softmax_grad)(float *d, const float *p, float both, int64_t n);
 
     /* Activations and their gradients (dx += ...). gelu is the exact one (erf). */
     void (*silu_mul)(float *out, const float *gate, const float *up, int64_t n);
@@ -45,6 +51,17 @@ typedef struct tp_kernels {
     void (*gelu)(float *out, const float *x, int64_t n);
     void (*gelu_grad)(float *dx, const float *d_out, const float *x, int64_t n);
     void (*tanh)(float *out, const float *x, int64_t n);
+
+    /* Sine and cosine of angles below some million. */
+    void (*sine_cosine)(float *sine, float *cosine, const float *angle, int64_t n);
+
+    /* A row's norm: out = (x - mean) * inverse * gain + bias, with inverse = 1 / sqrt(mean((x - mean)^2) + eps), and
+     * mean = 0 if not centred. Its gradients (dx += ..., sums over rows for gain and bias). NULL: absent, not wanted.
+     */
+    tp_row_moments (*norm)(float *out, const float *x, const float *gain, const float *bias, int centred, float eps,
+                           int64_t n);
+    void (*norm_grad)(float *dx, float *d_gain, float *d_bias, const float *dy, const float *x, const float *gain,
+                      tp_row_moments moments, int centred, int64_t n);
 
     /* AdamW on n parameters (Loshchilov and Hutter 2019): w = w * decay - step_size * m / (sqrt(v) * correction2 +
      * eps). */
