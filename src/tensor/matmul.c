@@ -134,7 +134,8 @@ void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_
         bool done = false;
         if (native_bf16(math)) {
             const uint16_t *left = to_bf16(scratch, x, m, w->cols);
-            done = bf16_product(scratch, p, left, bf16_weight(scratch, w, &p, 0), y);
+            const void *right = bf16_weight(scratch, w, &p, 0); /* sets p.b_packed: before p is copied */
+            done = bf16_product(scratch, p, left, right, y);
         }
         if (!done)
             sgemm('N', 'T', m, w->rows, w->cols, operand(math, scratch, x, m * w->cols),
@@ -150,7 +151,8 @@ void tp_matmul_input_grad(tp_math math, tp_arena *scratch, float *dx, const floa
     bool done = false;
     if (native_bf16(math)) {
         const uint16_t *left = to_bf16(scratch, dy, m, w->rows);
-        done = bf16_product(scratch, p, left, bf16_weight(scratch, w, &p, 1), dx);
+        const void *right = bf16_weight(scratch, w, &p, 1); /* sets p.b_packed: before p is copied */
+        done = bf16_product(scratch, p, left, right, dx);
     }
     if (!done)
         sgemm('N', 'N', m, w->cols, w->rows, operand(math, scratch, dy, m * w->rows), weight_operand(math, scratch, w),
