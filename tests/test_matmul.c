@@ -123,7 +123,8 @@ static void one_weight(tp_math math, tp_dtype dtype, bool trainable, int64_t m, 
 
 static void products_match_the_naive_ones(void **state) {
     (void)state;
-    static const int64_t shapes[][2] = {{1, 1}, {5, 7}, {1, 40}, {40, 1}, {48, 64}, {130, 33}, {70, 300}, {257, 129}};
+    static const int64_t shapes[][2] = {{1, 1},    {5, 7},    {1, 40},    {40, 1},  {48, 64},
+                                        {130, 33}, {70, 300}, {257, 129}, {1024, 3}};
     static const int64_t batches[] = {0, 1, 2, 3, 4, 5, 17, 64, 130};
     static const struct {
         tp_dtype dtype;

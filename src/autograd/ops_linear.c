@@ -1,5 +1,6 @@
 /* Linear layers: the one op that meets matrix products. */
 #include "autograd/ops.h"
+#include "autograd/pieces.h"
 #include "tensor/kernels.h"
 
 #include <assert.h>
@@ -11,8 +12,7 @@ static void linear_backward(tp_tape *tape, tp_node *node) {
     int64_t n = x->rows;
     if (x->wants_grad) tp_matmul_input_grad(tape->math, tape->arena, tp_var_grad(tape, x), dy, n, w);
     if (w->grad) tp_matmul_weight_grad(tape->math, tape->arena, dy, x->data, n, w);
-    if (bias && bias->grad)
-        for (int64_t i = 0; i < n; i++) tp_cpu()->axpy(bias->grad, 1.0f, dy + i * w->rows, w->rows);
+    if (bias && bias->grad) tp_add_columns(tape, bias->grad, dy, n, w->rows);
 }
 
 tp_var *tp_linear(tp_tape *tape, tp_var *x, const tp_weight *w, const tp_weight *bias) {
@@ -21,6 +21,7 @@ tp_var *tp_linear(tp_tape *tape, tp_var *x, const tp_weight *w, const tp_weight 
     tp_matmul(tape->math, tape->arena, y->data, x->data, x->rows, w);
     if (bias) {
         const float *b = tp_weight_f32(bias, false);
+#pragma omp parallel for if (y->rows * y->cols > TP_PARALLEL_FROM)
         for (int64_t i = 0; i < y->rows; i++) tp_cpu()->axpy(y->data + i * y->cols, 1.0f, b, y->cols);
     }
     tp_record(tape, linear_backward, y, (tp_var *[3]){x}, (const tp_weight *[2]){w, bias});

@@ -1,5 +1,6 @@
 /* Ops that end in a scalar. */
 #include "autograd/ops.h"
+#include "autograd/pieces.h"
 #include "tensor/kernels.h"
 
 #include <assert.h>
@@ -21,17 +22,22 @@ typedef struct {
 static void cross_entropy_backward(tp_tape *tape, tp_node *node) {
     const cross_entropy *c = node->extra;
     tp_var *logits = node->in[0];
-    float *dx = tp_var_grad(tape, logits), upstream = node->out->grad[0];
+    bool fresh;
+    float *dx = tp_var_grad_fresh(tape, logits, &fresh), upstream = node->out->grad[0];
     const tp_kernels *cpu = tp_cpu();
     int64_t v = logits->cols;
 #pragma omp parallel for if (logits->rows * v > 1 << 14)
     for (int64_t i = 0; i < logits->rows; i++) {
         float w = c->weights[i] * upstream, chunk[CHUNK];
-        if (w == 0.0f) continue;
+        if (w == 0.0f) {
+            tp_clear_fresh(dx + i * v, v, fresh);
+            continue;
+        }
         for (int64_t j = 0; j < v; j += CHUNK) {
             int64_t m = v - j < CHUNK ? v - j : CHUNK;
             memcpy(chunk, logits->data + i * v + j, (size_t)m * sizeof(float));
             cpu->exp_sum(chunk, c->most[i], m);
+            tp_clear_fresh(dx + i * v + j, m, fresh);
             cpu->axpy(dx + i * v + j, w / c->sum[i], chunk, m);
         }
         dx[i * v + c->targets[i]] -= w;

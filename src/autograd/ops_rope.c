@@ -1,10 +1,9 @@
 /* Rotary position embedding. The backward pass is the rotation by the opposite angle. */
 #include "autograd/ops.h"
+#include "autograd/pieces.h"
+#include "tensor/kernels.h"
 
 #include <assert.h>
-#include <math.h>
-
-enum { PARALLEL_FROM = 1 << 14 };
 
 typedef struct {
     int n_heads;
@@ -12,10 +11,10 @@ typedef struct {
     float *cosine, *sine; /* [rows, half] */
 } rotation;
 
-/* out (+)= rotate(in); sign -1 turns back. */
+/* out = rotate(in) or out += rotate(in); sign -1 turns back. */
 static void rotate(const rotation *r, int64_t rows, const float *in, float *out, float sign, bool accumulate) {
     int64_t half = r->half, width = 2 * half;
-#pragma omp parallel for if (rows * r->n_heads * width > PARALLEL_FROM)
+#pragma omp parallel for if (rows * r->n_heads * width > TP_PARALLEL_FROM)
     for (int64_t i = 0; i < rows; i++) {
         const float *c = r->cosine + i * half, *s = r->sine + i * half;
         for (int h = 0; h < r->n_heads; h++) {
@@ -31,7 +30,9 @@ static void rotate(const rotation *r, int64_t rows, const float *in, float *out,
 }
 
 static void rope_backward(tp_tape *tape, tp_node *node) {
-    rotate(node->extra, node->out->rows, node->out->grad, tp_var_grad(tape, node->in[0]), -1.0f, true);
+    bool fresh;
+    float *dx = tp_var_grad_fresh(tape, node->in[0], &fresh);
+    rotate(node->extra, node->out->rows, node->out->grad, dx, -1.0f, !fresh);
 }
 
 tp_var *tp_rope(tp_tape *tape, tp_var *x, int n_heads, const int32_t *positions, const float *inv_freq) {
@@ -41,14 +42,13 @@ tp_var *tp_rope(tp_tape *tape, tp_var *x, int n_heads, const int32_t *positions,
     *r = (rotation){.n_heads = n_heads, .half = half};
     r->cosine = tp_arena_alloc(tape->arena, (size_t)(x->rows * half) * sizeof(float));
     r->sine = tp_arena_alloc(tape->arena, (size_t)(x->rows * half) * sizeof(float));
-#pragma omp parallel for if (x->rows * half > PARALLEL_FROM / 8)
-    for (int64_t i = 0; i < x->rows; i++)
-        for (int64_t j = 0; j < half; j++) {
-            /* the angle in f32, as the reference implementations have it */
-            float angle = (float)positions[i] * inv_freq[j];
-            r->cosine[i * half + j] = cosf(angle);
-            r->sine[i * half + j] = sinf(angle);
-        }
+    float *angles = tp_arena_alloc(tape->arena, (size_t)(x->rows * half) * sizeof(float));
+#pragma omp parallel for if (x->rows * half > TP_PARALLEL_FROM / 8)
+    for (int64_t i = 0; i < x->rows; i++) {
+        float *row = angles + i * half; /* in f32, as the reference implementations have them */
+        for (int64_t j = 0; j < half; j++) row[j] = (float)positions[i] * inv_freq[j];
+        tp_cpu()->sine_cosine(r->sine + i * half, r->cosine + i * half, row, half);
+    }
     tp_var *y = tp_var_new(tape, x->rows, x->cols);
     rotate(r, x->rows, x->data, y->data, 1.0f, false);
     tp_node *node = tp_record(tape, rope_backward, y, (tp_var *[3]){x}, (const tp_weight *[2]){0});

@@ -1,5 +1,6 @@
 /* Ops that move rows about: embedding lookup, gather, means over sequences, reshaping, parameters as values. */
 #include "autograd/ops.h"
+#include "autograd/pieces.h"
 #include "tensor/kernels.h"
 
 #include <assert.h>
@@ -13,12 +14,19 @@ static void embedding_backward(tp_tape *tape, tp_node *node) {
     (void)tape;
     const tp_weight *table = node->weight[0];
     const int32_t *ids = ((lookup *)node->extra)->ids;
-    for (int64_t i = 0; i < node->out->rows; i++) /* in order: the same sum whatever the number of threads */
-        tp_cpu()->axpy(table->grad + ids[i] * table->cols, 1.0f, node->out->grad + i * table->cols, table->cols);
+    const tp_kernels *cpu = tp_cpu();
+    int64_t n = node->out->rows, cols = table->cols;
+#pragma omp parallel for if (n * cols > TP_PARALLEL_FROM)
+    for (int64_t j = 0; j < cols; j += TP_COLUMN_PIECE) {
+        int64_t m = cols - j < TP_COLUMN_PIECE ? cols - j : TP_COLUMN_PIECE;
+        for (int64_t i = 0; i < n; i++)
+            cpu->axpy(table->grad + ids[i] * cols + j, 1.0f, node->out->grad + i * cols + j, m);
+    }
 }
 
 tp_var *tp_embedding(tp_tape *tape, const tp_weight *table, const int32_t *ids, int64_t n) {
     tp_var *out = tp_var_new(tape, n, table->cols);
+#pragma omp parallel for if (n * table->cols > TP_PARALLEL_FROM)
     for (int64_t i = 0; i < n; i++) {
         assert(ids[i] >= 0 && ids[i] < table->rows);
         tp_weight_row(table, ids[i], out->data + i * table->cols);
@@ -41,11 +49,20 @@ typedef struct {
 
 static void gather_backward(tp_tape *tape, tp_node *node) {
     const gather *g = node->extra;
-    int64_t cols = node->out->cols;
-    for (int64_t i = 0; i < node->out->rows; i++) {
+    const tp_kernels *cpu = tp_cpu();
+    int64_t n = node->out->rows, cols = node->out->cols;
+    for (int64_t i = 0; i < n; i++) { /* the buffers are made before the threads part */
         tp_var *source = g->sources[g->which[i].source];
-        if (!source->wants_grad) continue;
-        tp_cpu()->axpy(tp_var_grad(tape, source) + g->which[i].row * cols, 1.0f, node->out->grad + i * cols, cols);
+        if (source->wants_grad) tp_var_grad(tape, source);
+    }
+#pragma omp parallel for if (n * cols > TP_PARALLEL_FROM)
+    for (int64_t j = 0; j < cols; j += TP_COLUMN_PIECE) {
+        int64_t m = cols - j < TP_COLUMN_PIECE ? cols - j : TP_COLUMN_PIECE;
+        for (int64_t i = 0; i < n; i++) {
+            const tp_var *source = g->sources[g->which[i].source];
+            if (source->wants_grad)
+                cpu->axpy(source->grad + g->which[i].row * cols + j, 1.0f, node->out->grad + i * cols + j, m);
+        }
     }
 }
 
@@ -53,6 +70,7 @@ tp_var *tp_gather(tp_tape *tape, tp_var *const *sources, int n_sources, const tp
     assert(n_sources > 0);
     int64_t cols = sources[0]->cols;
     tp_var *out = tp_var_new(tape, n, cols);
+#pragma omp parallel for if (n * cols > TP_PARALLEL_FROM)
     for (int64_t i = 0; i < n; i++) {
         const tp_var *source = sources[which[i].source];
         assert(which[i].source < n_sources && source->cols == cols && which[i].row < source->rows);
@@ -100,7 +118,7 @@ tp_var *tp_mean_rows(tp_tape *tape, tp_var *x, const int64_t *offsets, int64_t n
 }
 
 static void reshape_backward(tp_tape *tape, tp_node *node) {
-    tp_cpu()->axpy(tp_var_grad(tape, node->in[0]), 1.0f, node->out->grad, node->out->rows * node->out->cols);
+    tp_add_to_grad(tape, node->in[0], 1, node->out->grad);
 }
 
 tp_var *tp_reshape(tp_tape *tape, tp_var *x, int64_t rows, int64_t cols) {

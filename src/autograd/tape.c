@@ -43,9 +43,22 @@ tp_var *tp_var_leaf(tp_tape *tape, const float *data, int64_t rows, int64_t cols
     return var;
 }
 
-float *tp_var_grad(tp_tape *tape, tp_var *var) {
-    if (var->grad == NULL) var->grad = tp_arena_zalloc(tape->arena, (size_t)(var->rows * var->cols) * sizeof(float));
+float *tp_var_grad_fresh(tp_tape *tape, tp_var *var, bool *fresh) {
+    *fresh = var->grad == NULL;
+    if (*fresh) var->grad = tp_arena_alloc(tape->arena, (size_t)(var->rows * var->cols) * sizeof(float));
     return var->grad;
+}
+
+float *tp_var_grad(tp_tape *tape, tp_var *var) {
+    bool fresh;
+    float *grad = tp_var_grad_fresh(tape, var, &fresh);
+    int64_t n = var->rows * var->cols;
+    enum { PIECE = 1 << 16 };
+    if (fresh) {
+#pragma omp parallel for if (n > 4 * PIECE)
+        for (int64_t i = 0; i < n; i += PIECE) memset(grad + i, 0, (size_t)(n - i < PIECE ? n - i : PIECE) * 4);
+    }
+    return grad;
 }
 
 tp_node *tp_record(tp_tape *tape, tp_backward_fn backward, tp_var *out, tp_var *const in[3],

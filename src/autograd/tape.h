@@ -50,6 +50,9 @@ tp_var *tp_var_leaf(tp_tape *tape, const float *data, int64_t rows, int64_t cols
 /* The var's gradient buffer, zeroed when made. For ops' backward functions: they add into it. */
 float *tp_var_grad(tp_tape *tape, tp_var *var);
 
+/* The same, not zeroed: *fresh tells that it holds nothing yet, so that the caller has to write all of it. */
+float *tp_var_grad_fresh(tp_tape *tape, tp_var *var, bool *fresh);
+
 /* ---- for ops ---- */
 
 typedef void (*tp_backward_fn)(tp_tape *tape, tp_node *node);
