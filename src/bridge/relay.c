@@ -65,7 +65,7 @@ tp_relay *tp_relay_load(const char *folder, const tp_lm *sender, const tp_lm *re
     r->trained = trained;
     r->bridge = trained->bridge;
     r->tap.layer = trained->layer;
-    if (lay_out(r) == TP_OK) return r;
+    if (receiver == NULL || lay_out(r) == TP_OK) return r;
     tp_relay_free(r);
     return NULL;
 }

@@ -47,17 +47,13 @@ static tp_var *prompt_rows(tp_tape *tape, const tp_lm *lm, const tp_prompts *p, 
 
 /* ---- generation ---- */
 
-static int32_t most_likely(const float *logits, int64_t n) {
+int32_t tp_greedy_token(const tp_lm *lm, const float *logits) {
     int32_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = (int32_t)i;
-    return best;
-}
-
-static bool ends(const tp_lm *lm, int32_t id) {
+    for (int32_t i = 1; i < lm->config.vocab_size; i++)
+        if (logits[i] > logits[best]) best = i;
     for (int i = 0; i < lm->config.n_eos; i++)
-        if (lm->config.eos_ids[i] == id) return true;
-    return false;
+        if (lm->config.eos_ids[i] == best) return -1;
+    return best;
 }
 
 /* Continues the prompts of one chunk; the cache has a slot for each. */
@@ -74,8 +70,8 @@ static void generate_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, 
     for (int64_t made = 0; made < max_new; made++) {
         int64_t kept = 0;
         for (int64_t i = 0; i < n_running; i++) {
-            int32_t id = most_likely(logits->data + i * logits->cols, logits->cols);
-            if (ends(lm, id)) continue;
+            int32_t id = tp_greedy_token(lm, logits->data + i * logits->cols);
+            if (id < 0) continue;
             tp_ids_append(&out[from + running[i]], id);
             next[kept] = id;
             running[kept++] = running[i];

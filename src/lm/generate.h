@@ -14,8 +14,11 @@ typedef struct tp_prompts {
     int64_t n;
 } tp_prompts;
 
+/* The most likely next token, of equal ones the smallest; -1 if it ends the sequence. logits [vocab_size]. */
+int32_t tp_greedy_token(const tp_lm *lm, const float *logits);
+
 /* Greedy continuation: appends up to max_new ids to out[i] for each prompt i, without the end-of-sequence id that ends
- * it. Equal logits go to the smaller id. */
+ * it. */
 tp_status tp_generate_greedy(const tp_lm *lm, tp_math math, const tp_prompts *prompts, int64_t max_new, tp_ids *out);
 
 /* Log-likelihood in nats of each answer (a non-empty list of ids) after each prompt: scores [n, n_answers]. The prompt

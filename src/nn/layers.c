@@ -9,9 +9,9 @@ enum { NAME_MAX_BYTES = 256 };
 
 static void attach_part(tp_params *params, tp_weight *w, const char *name, const char *part, int64_t rows,
                         int64_t cols) {
-    char full[NAME_MAX_BYTES];
-    snprintf(full, sizeof full, "%s.%s", name, part);
+    char *full = tp_format("%s.%s", name, part);
     tp_params_attach(params, w, full, rows, cols);
+    tp_free(full);
 }
 
 void tp_nn_linear_attach(tp_params *params, tp_nn_linear *layer, const char *name, int64_t d_out, int64_t d_in,
