@@ -11,7 +11,7 @@ CMAKE_FLAGS ?=
 
 # Threads of waiting tests must not spin: as many tests run at once as there are cores.
 CTEST = OMP_WAIT_POLICY=passive ctest --output-on-failure --parallel $(JOBS) --test-dir
-SOURCES = $(shell find src include tests bench -name '*.[ch]' 2>/dev/null)
+SOURCES = $(shell find src include examples tests bench -name '*.[ch]' 2>/dev/null)
 
 # Configures $(1) with the flags $(2), Ninja doing the work where it is installed, and builds all of it or the target $(3).
 define cmake_build

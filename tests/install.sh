@@ -23,10 +23,17 @@ for library in libtelepathy.a libtelepathy.so; do
 done
 case $libs in *-ltelepathy*) ;; *) echo "FAILED: pkg-config gives: $libs" >&2; exit 1 ;; esac
 
-# With the public header a caller's program compiles against what was installed, and runs with the shared library.
-[ -f "$(dirname "$0")/../include/telepathy.h" ] || exit 0
-printf '#include <telepathy.h>\nint main(void) { return 0; }\n' >"$root/caller.c"
-# shellcheck disable=SC2046 # flags are words
-cc -std=c17 -Wall -Wextra -Wpedantic -Werror "$root/caller.c" -o "$root/caller" $(pkg-config --cflags --libs telepathy)
+# The examples compile against what was installed, and find the shared library: without arguments each says how it is used.
 library=$(find "$prefix" -name libtelepathy.so)
-LD_LIBRARY_PATH="${library%/*}" "$root/caller"
+for example in "$(dirname "$0")"/../examples/*.c; do
+    # shellcheck disable=SC2046 # flags are words
+    cc -std=c17 -Wall -Wextra -Wpedantic -Werror "$example" -o "$root/example" $(pkg-config --cflags --libs telepathy) -lm
+    status=0
+    LD_LIBRARY_PATH="${library%/*}" "$root/example" 2>"$root/usage" || status=$?
+    [ $status = 2 ] && grep -q '^usage: ' "$root/usage" || { echo "FAILED: $example gives $status" >&2; exit 1; }
+done
+
+# The shared library exports what the header declares: nothing more, nothing less.
+sed -n 's/^[a-z].*[ *]\(tp_[a-z_]*\)(.*/\1/p' "$(find "$prefix" -name telepathy.h)" | sort >"$root/declared"
+nm -D --defined-only "$library" | sed -n 's/.* T \(tp_.*\)/\1/p' | sort >"$root/exported"
+diff "$root/declared" "$root/exported" || { echo "FAILED: the library exports other functions (>) than its header declares (<)" >&2; exit 1; }

@@ -2,21 +2,14 @@
  *
  * A function of the library that can fail returns a tp_status (or NULL) and leaves one sentence in the calling
  * thread's tp_last_error(): what failed, on what, what was found and what was expected. The library never exits,
- * never prints and keeps no other global state. */
+ * never prints and keeps no other global state. Callers from outside see the statuses and the sentence too, so those
+ * are declared in the public header; its names can clash with none of ours, because everything here reads it. */
 #ifndef TP_BASE_ERROR_H
 #define TP_BASE_ERROR_H
 
-#include <stdarg.h>
+#include "telepathy.h"
 
-typedef enum tp_status {
-    TP_OK = 0,
-    TP_ERR_ARGUMENT,    /* the caller asked for something that makes no sense */
-    TP_ERR_IO,          /* the operating system said no */
-    TP_ERR_FORMAT,      /* a file's content is broken or hostile */
-    TP_ERR_UNSUPPORTED, /* well-formed, but not something this program can do */
-    TP_ERR_MEMORY,      /* an allocation whose size came from outside failed */
-    TP_ERR_CANCELLED,   /* the user interrupted; what was done so far is saved */
-} tp_status;
+#include <stdarg.h>
 
 /* Records the sentence for this thread and returns `status`, so that callers write `return tp_fail(...)`. */
 tp_status tp_fail(tp_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -27,10 +20,6 @@ void *tp_fail_null(tp_status status, const char *format, ...) __attribute__((for
 /* Puts context in front of the sentence already recorded ("reading recipe x.json: <what went wrong>"). Returns the
  * status that was recorded last, so that an error can be passed on with more said about it. */
 tp_status tp_fail_context(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* The last sentence of this thread ("" if nothing has failed) and its status. Valid until the next failure. */
-const char *tp_last_error(void);
-tp_status tp_last_status(void);
 
 /* Passes an error up: if (expr) is not TP_OK, the enclosing function returns it. */
 #define TP_TRY(expr)                                                                                                   \

@@ -9,6 +9,8 @@
 #ifndef TP_BASE_MEM_H
 #define TP_BASE_MEM_H
 
+#include "telepathy.h" /* tp_free, which callers from outside need too */
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +22,6 @@ void *tp_try_alloc(size_t count, size_t size); /* zeroed; NULL on overflow or ou
 char *tp_strdup(const char *text);             /* NULL gives NULL */
 char *tp_strndup(const char *text, size_t n);  /* exactly n bytes, then a zero byte */
 char *tp_format(const char *format, ...) __attribute__((format(printf, 1, 2))); /* malloc'ed sprintf */
-void tp_free(void *p);                                                          /* takes NULL */
 
 /* Grows the array *items (capacity *capacity, elements of `size` bytes) so that index `count` fits. */
 void tp_grow(void *items, size_t *capacity, size_t count, size_t size);

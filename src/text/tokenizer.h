@@ -30,15 +30,7 @@ typedef struct tp_ids {
 void tp_ids_append(tp_ids *ids, int32_t id);
 void tp_ids_free(tp_ids *ids);
 
-enum { /* flags of tp_tokenizer_encode and _decode, or'ed */
-       TP_TOKENS_PLAIN = 0,
-       TP_TOKENS_ADD_SPECIAL = 1,   /* encode: put BOS (and EOS) where the tokenizer's own configuration wants them */
-       TP_TOKENS_PARSE_SPECIAL = 2, /* encode: special tokens written out in the text become their ids (added tokens
-                                     * that are not special always do) */
-       TP_TOKENS_SKIP_SPECIAL = 4,  /* decode: leave special tokens out */
-       TP_TOKENS_NO_PREFIX =
-           8, /* this is a continuation: encode puts no dummy blank in front, decode takes none away */
-};
+/* The flags of tp_tokenizer_encode and _decode, TP_TOKENS_..., are those of the public interface (telepathy.h). */
 
 /* `path` is a folder (tokenizer.json, else tokenizer.model, in it) or one such file, or a tiktoken rank file (which
  * needs its pre-tokenizer named by `pattern`: "llama3", "qwen2"; NULL otherwise). NULL on error. */
