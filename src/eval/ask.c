@@ -1,0 +1,225 @@
+/* Prompts to labels, in batches for the answers and one by one for the times. See ask.h. */
+#include "eval/ask.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WARM_UP = 3, MOST_TIMED = 1000, TIMED_BATCHES = 4 };
+
+tp_layout *tp_ask_layout(const tp_eval *eval, const char *pattern, const tp_lm *lm) {
+    const tp_relay *relay = eval->relay;
+    /* the text may fill the model's context, but for what else stands in the layout and the answer */
+    int64_t context = lm->config.max_position_embeddings,
+            room = context - context / 8 - relay->recipe->bridge.soft_tokens;
+    return tp_layout_new(&(tp_layout_options){.pattern = pattern,
+                                              .primer = relay->recipe->primer,
+                                              .tokenizer = lm->tokenizer,
+                                              .eos = -1,
+                                              .labels = relay->label_names,
+                                              .n_labels = relay->n_labels,
+                                              .max_text_tokens = room > 16 ? room : 16,
+                                              .truncate = relay->recipe->sender.truncate});
+}
+
+/* ---- one batch ---- */
+
+static tp_tape *frozen_tape(const tp_eval *eval) {
+    tp_tape *tape = tp_tape_new(eval->relay->recipe->math);
+    tape->frozen = true;
+    return tape;
+}
+
+/* The prompts of some rows of a split, in the tape's arena. ms (NULL: not measuring) gets the phases' times so far. */
+static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, const tp_dataset *set,
+                              const int64_t *items, int64_t n, double *ms, tp_prompts *prompts, int64_t *n_truncated) {
+    tp_tape_reset(tape);
+    tp_filling filling = {0};
+    if (a->fill) TP_TRY(a->fill(eval, a, tape, items, n, ms != NULL, &filling));
+    double began = tp_now();
+    tp_layout_item *texts = tp_arena_zalloc(tape->arena, (size_t)n * sizeof *texts);
+    for (int64_t i = 0; i < n; i++) {
+        const tp_example *e = filling.texts ? &filling.texts[i] : &set->examples[items[i]];
+        texts[i] = (tp_layout_item){.text = e->text, .len = e->len};
+    }
+    tp_layout_batch batch;
+    TP_TRY(tp_layout_build(a->layout, tape->arena, texts, n, a->soft_tokens, &batch));
+    tp_var *rows = tp_layout_input(tape, a->lm, &batch, filling.soft);
+    *prompts = (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n};
+    *n_truncated += batch.n_truncated;
+    for (int p = 0; ms && p < TP_N_PHASES; p++) ms[p] = filling.ms[p];
+    if (ms) ms[a->phase] += (tp_now() - began) * 1e3;
+    return TP_OK;
+}
+
+static tp_status score(const tp_task *task, const tp_asking *a, tp_math math, const tp_prompts *prompts,
+                       int32_t *labels, double *scores) {
+    size_t n_labels = (size_t)task->n_labels;
+    tp_ids *answers = tp_alloc(n_labels * sizeof *answers);
+    double *own = scores ? NULL : tp_alloc((size_t)prompts->n * n_labels * sizeof *own);
+    double *all = scores ? scores : own;
+    for (int i = 0; i < task->n_labels; i++)
+        answers[i] = *tp_layout_label(a->layout, i); /* the ids stay the layout's */
+    tp_status status = tp_score_answers(a->lm, math, prompts, answers, task->n_labels, all);
+    for (int64_t i = 0; status == TP_OK && i < prompts->n; i++)
+        labels[i] = tp_best_score(all + i * task->n_labels, task->n_labels);
+    tp_free(answers);
+    tp_free(own);
+    return status;
+}
+
+static tp_status generate(const tp_task *task, const tp_asking *a, tp_math math, const tp_prompts *prompts,
+                          int32_t *labels) {
+    size_t longest = 0;
+    for (int i = 0; i < task->n_labels; i++) {
+        const tp_ids *label = tp_layout_label(a->layout, i);
+        if (label->len > longest) longest = label->len;
+    }
+    tp_ids *ids = tp_alloc((size_t)prompts->n * sizeof *ids);
+    tp_status status = tp_generate_greedy(a->lm, math, prompts, (int64_t)longest, ids);
+    for (int64_t i = 0; i < prompts->n; i++) {
+        if (status == TP_OK) {
+            size_t n;
+            char *answer = tp_tokenizer_decode(a->lm->tokenizer, ids[i].data, ids[i].len, TP_TOKENS_SKIP_SPECIAL, &n);
+            labels[i] = tp_task_parse_answer(task, answer, n);
+            tp_free(answer);
+        }
+        tp_ids_free(&ids[i]);
+    }
+    tp_free(ids);
+    return status;
+}
+
+tp_status tp_ask_prompts(const tp_task *task, const tp_asking *asking, tp_math math, const tp_prompts *prompts,
+                         tp_reading reading, int32_t *labels, double *scores) {
+    return reading == TP_READ_SCORE ? score(task, asking, math, prompts, labels, scores)
+                                    : generate(task, asking, math, prompts, labels);
+}
+
+/* ---- all rows ---- */
+
+/* Labels of the first n rows of a split; of readings whose labels are NULL nothing is computed. */
+static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *set, size_t n,
+                          int32_t *const labels[TP_N_READINGS], int64_t *n_truncated, bool show) {
+    tp_tape *tape = frozen_tape(eval);
+    tp_status status = TP_OK;
+    for (size_t from = 0; from < n && status == TP_OK; from += TP_ASK_BATCH) {
+        int64_t some = n - from < TP_ASK_BATCH ? (int64_t)(n - from) : TP_ASK_BATCH, items[TP_ASK_BATCH];
+        for (int64_t i = 0; i < some; i++) items[i] = (int64_t)from + i;
+        tp_prompts prompts;
+        status = make_prompts(eval, a, tape, set, items, some, NULL, &prompts, n_truncated);
+        for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS && status == TP_OK; r++)
+            if (labels[r]) status = tp_ask_prompts(eval->task, a, tape->math, &prompts, r, labels[r] + from, NULL);
+        if (show) tp_progress_update(eval->progress, (double)(from + (size_t)some), 0, "%s", "");
+        if (status == TP_OK) status = tp_eval_stopped(eval);
+    }
+    tp_tape_free(tape);
+    return status;
+}
+
+tp_status tp_ask_accuracy(tp_eval *eval, const tp_asking *asking, const tp_dataset *set, size_t n, double *accuracy) {
+    int32_t *labels = tp_alloc(n * sizeof *labels);
+    int64_t n_truncated = 0, right = 0;
+    tp_status status =
+        ask_rows(eval, asking, set, n, (int32_t *[TP_N_READINGS]){[TP_READ_SCORE] = labels}, &n_truncated, false);
+    for (size_t i = 0; i < n; i++) right += labels[i] == set->examples[i].label;
+    *accuracy = n > 0 ? (double)right / (double)n : 0;
+    tp_free(labels);
+    return status;
+}
+
+/* ---- times ---- */
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int64_t n) {
+    qsort(values, (size_t)n, sizeof *values, by_size);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+/* Row k of m that are spread evenly over the test split. */
+static int64_t spread(const tp_eval *eval, int64_t k, int64_t m) {
+    return k * (int64_t)eval->task->test.n / m;
+}
+
+/* One text at a time: the median of each phase over a sample, behind a few that warm up. */
+static tp_status time_single(tp_eval *eval, const tp_asking *a, tp_tape *tape, tp_reading reading, tp_answers *out) {
+    int64_t n = eval->n_timed < (int64_t)eval->task->test.n ? eval->n_timed : (int64_t)eval->task->test.n;
+    if (n > MOST_TIMED) n = MOST_TIMED;
+    double *samples = tp_alloc((size_t)(TP_N_PHASES * n) * sizeof *samples);
+    bool used[TP_N_PHASES] = {false};
+    tp_status status = TP_OK;
+    for (int64_t k = -WARM_UP; k < n && status == TP_OK; k++) {
+        int64_t item = spread(eval, k < 0 ? 0 : k, n), ignored = 0;
+        int32_t label;
+        double ms[TP_N_PHASES] = {0};
+        tp_prompts prompts;
+        status = make_prompts(eval, a, tape, &eval->task->test, &item, 1, ms, &prompts, &ignored);
+        double began = tp_now();
+        if (status == TP_OK) status = tp_ask_prompts(eval->task, a, tape->math, &prompts, reading, &label, NULL);
+        ms[a->phase] += (tp_now() - began) * 1e3;
+        for (int p = 0; k >= 0 && p < TP_N_PHASES; p++) {
+            samples[p * n + k] = ms[p];
+            used[p] = used[p] || ms[p] > 0;
+        }
+        if (status == TP_OK) status = tp_eval_stopped(eval);
+    }
+    for (int p = 0; status == TP_OK && p < TP_N_PHASES; p++)
+        if (used[p]) out->ms[p] = median(samples + p * n, n);
+    tp_free(samples);
+    return status;
+}
+
+/* In batches: how many texts a second go the whole way, on a sample. */
+static tp_status time_batches(tp_eval *eval, const tp_asking *a, tp_tape *tape, tp_reading reading, tp_answers *out) {
+    int64_t n_test = (int64_t)eval->task->test.n, some = n_test < TP_ASK_BATCH ? n_test : TP_ASK_BATCH, asked = 0;
+    double seconds = 0;
+    for (int64_t b = 0; b < TIMED_BATCHES; b++) {
+        int64_t items[TP_ASK_BATCH], ignored = 0;
+        int32_t labels[TP_ASK_BATCH];
+        double ms[TP_N_PHASES] = {0};
+        for (int64_t i = 0; i < some; i++) items[i] = spread(eval, b + i * TIMED_BATCHES, some * TIMED_BATCHES);
+        tp_prompts prompts;
+        double began = tp_now();
+        TP_TRY(make_prompts(eval, a, tape, &eval->task->test, items, some, ms, &prompts, &ignored));
+        TP_TRY(tp_ask_prompts(eval->task, a, tape->math, &prompts, reading, labels, NULL));
+        seconds += tp_now() - began;
+        asked += some;
+        TP_TRY(tp_eval_stopped(eval));
+    }
+    out->per_second = seconds > 0 ? (double)asked / seconds : NAN;
+    return TP_OK;
+}
+
+static tp_status take_times(tp_eval *eval, const tp_asking *a, tp_method_result *result) {
+    if (eval->n_timed <= 0) return TP_OK;
+    tp_tape *tape = frozen_tape(eval);
+    tp_status status = TP_OK;
+    for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS && status == TP_OK; r++) {
+        status = time_single(eval, a, tape, r, &result->readings[r]);
+        if (status == TP_OK) status = time_batches(eval, a, tape, r, &result->readings[r]);
+    }
+    tp_tape_free(tape);
+    return status;
+}
+
+tp_status tp_ask_all(tp_eval *eval, const tp_asking *asking, tp_method_result *result) {
+    size_t n = eval->task->test.n, asked = asking->constant && n > 0 ? 1 : n;
+    int32_t *labels[TP_N_READINGS] = {NULL};
+    for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++) {
+        result->readings[r].predictions = tp_predictions_new(n);
+        labels[r] = result->readings[r].predictions.labels;
+    }
+    tp_progress_begin(eval->progress, eval->doing, (double)asked, "texts", NULL);
+    TP_TRY(ask_rows(eval, asking, &eval->task->test, asked, labels, &result->n_truncated, true));
+    tp_progress_end(eval->progress);
+    for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++)
+        for (size_t i = asked; i < n; i++) labels[r][i] = labels[r][0];
+    return n > 0 && !asking->untimed ? take_times(eval, asking, result) : TP_OK;
+}

@@ -1,0 +1,100 @@
+/* A method: anything that gives each test text a label, and is measured like all the others.
+ *
+ * The bridge, its opponents and its controls stand behind this one interface (a file each, all of them in tp_methods),
+ * so that they cannot differ in what they are asked: the same test rows in the same order, the same label words, the
+ * same code that scores, generates and parses (ask.h).
+ *
+ * A language model's answer is read in two ways, and both are reported: *score* takes the label whose tokens are
+ * likeliest, *generate* lets it write greedily and looks for a label in what it wrote (none: invalid, counted as
+ * wrong). A classifier answers *directly*. */
+#ifndef TP_EVAL_METHOD_H
+#define TP_EVAL_METHOD_H
+
+#include "base/progress.h"
+#include "bridge/relay.h"
+#include "eval/predictions.h"
+#include "train/states.h"
+
+#include <signal.h>
+#include <stdbool.h>
+
+typedef enum tp_reading { TP_READ_DIRECT, TP_READ_SCORE, TP_READ_GENERATE, TP_N_READINGS } tp_reading;
+
+/* "direct", "score", "generate". */
+const char *tp_reading_name(tp_reading reading);
+
+/* Where the time of an answer goes. */
+typedef enum tp_phase { TP_PHASE_SENDER, TP_PHASE_BRIDGE, TP_PHASE_RECEIVER, TP_N_PHASES } tp_phase;
+
+/* What a method answered to every test row, in one reading. */
+typedef struct tp_answers {
+    tp_predictions predictions; /* labels NULL: this reading was not taken */
+    double ms[TP_N_PHASES]; /* milliseconds per text, one text at a time (the median of a sample); NAN: no such phase */
+    double per_second;      /* texts, in batches; NAN: not measured */
+} tp_answers;
+
+typedef struct tp_method_result {
+    tp_answers readings[TP_N_READINGS];
+    double bytes;        /* that cross from sender to receiver, mean per text; NAN: nothing crosses */
+    int64_t n_truncated; /* test texts that were cut to fit */
+    char *setting;       /* what was chosen on the validation split, and how; NULL: nothing to choose */
+    char *note;          /* what a reader must know; NULL: nothing */
+} tp_method_result;
+
+/* Empty: no reading, no numbers. */
+tp_method_result tp_method_result_new(void);
+void tp_method_result_free(tp_method_result *result);
+
+typedef struct tp_features tp_features; /* of the probes; see probe.c */
+
+/* What methods work on. All but what stands under "kept" is the caller's, and constant. */
+typedef struct tp_eval {
+    const tp_task *task;
+    const tp_relay *relay;       /* recipe, both models, layout; without a bridge only methods that need none can run */
+    tp_state_cache *test_states; /* of the relay's tap on the test rows: shared by bridge, controls and probes */
+    tp_state_cache *uncached;    /* the same, of kind none: computed each time, for measuring */
+    uint64_t seed;               /* of the run */
+    int64_t n_timed;             /* texts whose time is taken one by one */
+    int64_t prompt_steps;        /* most updates of prompt tuning; 0: those of the recipe */
+    const char *doing;           /* the method's title, for the progress */
+    const volatile sig_atomic_t *stop; /* when it becomes nonzero: TP_ERR_CANCELLED; or NULL */
+    tp_progress *progress;             /* or NULL */
+
+    /* kept from one method, or one run of the same recipe, to the next */
+    tp_features *features;
+    double prompt_lr; /* of prompt tuning, as chosen by the first run; 0: not yet */
+} tp_eval;
+
+/* TP_ERR_CANCELLED once somebody wants to stop. */
+tp_status tp_eval_stopped(const tp_eval *eval);
+
+enum { /* what a method needs, or'ed */
+       TP_NEEDS_SENDER = 1,
+       TP_NEEDS_RECEIVER = 2,
+       TP_NEEDS_BRIDGE = 4,
+       TP_NEEDS_TRAINING = 8, /* it learns from the task's train split */
+};
+
+typedef struct tp_method {
+    const char *name;  /* for --methods: "probe_mean" */
+    const char *title; /* for tables: "probe on mean state" */
+    unsigned needs;
+    bool seeded;  /* its answers depend on the run (its seed, its bridge): not the same for all runs of a recipe */
+    bool control; /* it destroys the source: it must not work */
+    tp_status (*run)(tp_eval *eval, tp_method_result *result);
+} tp_method;
+
+/* All methods in the order of the table, NULL-terminated. */
+extern const tp_method *const tp_methods[];
+const tp_method *tp_method_find(const char *name); /* NULL with an error that lists the names */
+
+extern const tp_method tp_method_random, tp_method_majority;
+extern const tp_method tp_method_sender, tp_method_receiver, tp_method_text_relay;
+extern const tp_method tp_method_words, tp_method_probe_mean, tp_method_probe_last;
+extern const tp_method tp_method_prompt_tuning, tp_method_bridge;
+extern const tp_method tp_method_zero, tp_method_noise, tp_method_shuffled, tp_method_receiver_alone;
+
+/* Frees what is kept. */
+void tp_eval_end(tp_eval *eval);
+
+#endif

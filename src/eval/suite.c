@@ -1,0 +1,117 @@
+/* Runs methods over runs. See suite.h. */
+#include "eval/suite.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+enum { STATE_BYTES = 1 << 30 }; /* of test states kept in memory; what is beyond is computed each time */
+
+/* Results of one method, from an earlier run of the same recipe where the method does not depend on the run. */
+static tp_status run_method(tp_eval *eval, const tp_method *method, tp_results *mine, const tp_results *first) {
+    const tp_method_result *known = first && !method->seeded ? tp_results_get(first, method) : NULL;
+    tp_method_result result = known ? tp_method_result_copy(known) : tp_method_result_new();
+    if (known == NULL) {
+        eval->doing = method->title;
+        if (method->run(eval, &result) != TP_OK) {
+            tp_method_result_free(&result);
+            return tp_fail_context("method %s", method->name);
+        }
+    }
+    tp_results_put(mine, method, &result);
+    return TP_OK;
+}
+
+static tp_status run_methods(const tp_suite_options *o, tp_eval *eval, tp_results *mine, const tp_results *first) {
+    for (int m = 0; tp_methods[m]; m++)
+        if (o->wanted == NULL || o->wanted[m]) TP_TRY(run_method(eval, tp_methods[m], mine, first));
+    return TP_OK;
+}
+
+/* Writes eval.json, older methods of the same subject included. A broken older file is replaced. */
+static tp_status save(tp_results *mine, const char *folder) {
+    char *path = tp_path_join(folder, "eval.json");
+    tp_results *older = tp_path_exists(path) ? tp_results_load(path) : NULL;
+    if (older) tp_results_merge(mine, older);
+    tp_results_free(older);
+    tp_status status = tp_results_save(mine, path);
+    tp_free(path);
+    return status;
+}
+
+static tp_status check_labels(const tp_relay *relay, const tp_task *task, const char *folder) {
+    if (strcmp(relay->trained->task, task->name) != 0)
+        return tp_fail(TP_ERR_ARGUMENT, "%s was trained for the task %s, the data given is of %s", folder,
+                       relay->trained->task, task->name);
+    bool equal = relay->n_labels == task->n_labels;
+    for (int i = 0; equal && i < task->n_labels; i++) equal = strcmp(relay->label_names[i], task->labels[i].name) == 0;
+    return equal ? TP_OK
+                 : tp_fail(TP_ERR_ARGUMENT, "%s was trained for %d labels, which are not the %d of this data", folder,
+                           relay->n_labels, task->n_labels);
+}
+
+/* Evaluates one run; `kept` carries on what runs of a recipe share. */
+static tp_status run_one(const tp_suite_options *o, const char *folder, tp_eval *kept, const tp_results *first,
+                         tp_results **out) {
+    tp_relay *relay = tp_relay_load(folder, o->sender, o->receiver);
+    if (relay == NULL) return tp_last_status();
+    tp_status status = check_labels(relay, o->task, folder);
+    tp_eval eval = *kept;
+    eval.relay = relay;
+    eval.seed = relay->recipe->seed;
+    if (status == TP_OK) {
+        const tp_dataset *test = &o->task->test;
+        eval.test_states = tp_state_cache_new(&relay->tap, test->examples, test->n, TP_CACHE_MEMORY, STATE_BYTES, NULL);
+        eval.uncached =
+            eval.test_states ? tp_state_cache_new(&relay->tap, test->examples, test->n, TP_CACHE_NONE, 0, NULL) : NULL;
+        if (eval.uncached == NULL) status = tp_last_status();
+    }
+    tp_results *mine = status == TP_OK ? tp_results_new(&eval, folder) : NULL;
+    if (mine && first && !tp_results_comparable(mine, first))
+        status =
+            tp_fail(TP_ERR_ARGUMENT, "%s and %s are not runs of one recipe on the same data, so they share no table",
+                    first->run, folder);
+    if (status == TP_OK) status = run_methods(o, &eval, mine, first);
+    if (status == TP_OK) status = save(mine, folder);
+    tp_state_cache_free(eval.test_states);
+    tp_state_cache_free(eval.uncached);
+    kept->features = eval.features;
+    kept->prompt_lr = eval.prompt_lr;
+    tp_relay_free(relay);
+    if (status == TP_OK)
+        *out = mine;
+    else
+        tp_results_free(mine);
+    return status;
+}
+
+tp_status tp_suite_run(const tp_suite_options *o, tp_results **results) {
+    for (size_t k = 0; k < o->n_runs; k++) results[k] = NULL;
+    if (o->task->test.n == 0) return tp_fail(TP_ERR_ARGUMENT, "the task %s has no test rows", o->task->name);
+    tp_eval kept = {.task = o->task,
+                    .n_timed = o->n_timed,
+                    .prompt_steps = o->prompt_steps,
+                    .stop = o->stop,
+                    .progress = o->progress};
+    tp_status status = TP_OK;
+    for (size_t k = 0; k < o->n_runs && status == TP_OK; k++)
+        status = run_one(o, o->runs[k], &kept, k > 0 ? results[0] : NULL, &results[k]);
+    tp_eval_end(&kept);
+    return status;
+}
+
+tp_status tp_suite_load(const char *const *runs, size_t n_runs, tp_results **results) {
+    for (size_t k = 0; k < n_runs; k++) results[k] = NULL;
+    for (size_t k = 0; k < n_runs; k++) {
+        char *path = tp_path_join(runs[k], "eval.json");
+        results[k] = tp_results_load(path);
+        tp_free(path);
+        if (results[k] == NULL) return tp_last_status();
+        if (k > 0 && !tp_results_comparable(results[0], results[k]))
+            return tp_fail(TP_ERR_ARGUMENT,
+                           "%s and %s are not runs of one recipe on the same data, so they share no table", runs[0],
+                           runs[k]);
+    }
+    return TP_OK;
+}
