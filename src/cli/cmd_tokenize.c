@@ -3,44 +3,16 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/piece.h"
 #include "text/tokenizer.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
-
-/* A piece on one line: what would not show stands as \n, \t, \xE4, \\. Bytes of
- * whole UTF-8 characters show as they are. */
-static char *escaped(const char *piece, size_t n) {
-    tp_str out = {0};
-    json_t *valid = json_stringn(piece, n); /* NULL if this is not UTF-8 */
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)piece[i];
-        if (c == '\n')
-            tp_str_append_text(&out, "\\n");
-        else if (c == '\t')
-            tp_str_append_text(&out, "\\t");
-        else if (c == '\\')
-            tp_str_append_text(&out, "\\\\");
-        else if (c < ' ' || c == 0x7F || (c >= 0x80 && valid == NULL))
-            tp_str_appendf(&out, "\\x%02X", c);
-        else
-            tp_str_append_char(&out, (char)c);
-    }
-    json_decref(valid);
-    return tp_str_take(&out);
-}
-
-static char *piece_of(const tp_tokenizer *tokenizer, int32_t id) {
-    size_t n = 0;
-    const char *piece = tp_tokenizer_piece(tokenizer, id, &n);
-    return piece ? escaped(piece, n) : tp_strdup("");
-}
 
 static void print_json(const tp_tokenizer *tokenizer, const tp_ids *ids) {
     json_t *numbers = json_array(), *pieces = json_array();
     for (size_t i = 0; i < ids->len; i++) {
-        char *piece = piece_of(tokenizer, ids->data[i]);
+        char *piece = tp_piece_text(tokenizer, ids->data[i]);
         json_array_append_new(numbers, json_integer(ids->data[i]));
         json_array_append_new(pieces, json_string(piece));
         tp_free(piece);
@@ -60,7 +32,7 @@ static void print_tokens(tp_args *args, const tp_tokenizer *tokenizer, const tp_
             printf("%s%d", i ? " " : "", ids->data[i]);
             continue;
         }
-        char *piece = piece_of(tokenizer, ids->data[i]);
+        char *piece = tp_piece_text(tokenizer, ids->data[i]);
         if (only_pieces)
             puts(piece);
         else
