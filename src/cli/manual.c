@@ -67,7 +67,10 @@ static size_t next_paragraph(const char **text, const char **start) {
     if (end == NULL) end = *text + strlen(*text);
     if (!literal)
         for (const char *line = *text; (line = memchr(line, '\n', (size_t)(end - line))) != NULL; line++)
-            if (line[1] == ' ') end = line;
+            if (line[1] == ' ') {
+                end = line;
+                break;
+            }
     *text = end;
     return (size_t)(end - *start);
 }
