@@ -10,7 +10,11 @@
     X(tokenize)     \
     X(pretrain)     \
     X(perplexity)   \
+    X(demo)         \
     X(train)        \
+    X(eval)         \
+    X(relay)        \
+    X(info)         \
     X(bench)        \
     X(help)         \
     X(version)      \

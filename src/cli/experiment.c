@@ -1,6 +1,8 @@
 /* Models, task and recipe for commands. See experiment.h. */
 #include "cli/experiment.h"
 
+#include "bridge/checkpoint.h"
+
 #include <string.h>
 
 tp_task *tp_recipe_load_task(const tp_recipe *r) {
@@ -14,6 +16,17 @@ tp_task *tp_recipe_load_task(const tp_recipe *r) {
                                            .split_seed = r->task.split_seed,
                                            .max_train = (size_t)r->task.max_train,
                                            .max_test = (size_t)r->task.max_test});
+}
+
+tp_recipe *tp_run_recipe(const char *run, const char *sender, const char *receiver) {
+    tp_trained_bridge *trained = tp_bridge_load(run);
+    if (trained == NULL) return NULL;
+    tp_recipe *recipe = trained->recipe;
+    trained->recipe = NULL; /* taken over */
+    tp_recipe_set_text(&recipe->models.sender, sender ? sender : trained->sender.name);
+    tp_recipe_set_text(&recipe->models.receiver, receiver ? receiver : trained->receiver.name);
+    tp_trained_bridge_free(trained);
+    return recipe;
 }
 
 tp_status tp_recipe_load_models(const tp_recipe *r, tp_lm **sender, tp_lm **receiver) {

@@ -1,0 +1,175 @@
+/* `telepathy relay`: one text through a trained bridge. */
+#include "base/json.h"
+#include "base/str.h"
+#include "cli/experiment.h"
+#include "cli/piece.h"
+#include "eval/single.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NEAREST = 3 };
+
+static void read_stdin(tp_str *text) {
+    char buffer[1 << 16];
+    for (size_t n; (n = fread(buffer, 1, sizeof buffer, stdin)) > 0;) tp_str_append(text, buffer, n);
+    while (text->len > 0 && (text->data[text->len - 1] == '\n' || text->data[text->len - 1] == '\r')) text->len--;
+}
+
+/* The labels' numbers, likeliest first. */
+static int *by_probability(const tp_single *s) {
+    int *order = tp_alloc((size_t)s->n_labels * sizeof *order);
+    for (int i = 0; i < s->n_labels; i++) {
+        int at = i;
+        while (at > 0 && s->probabilities[i] > s->probabilities[order[at - 1]]) order[at] = order[at - 1], at--;
+        order[at] = i;
+    }
+    return order;
+}
+
+static void print_soft(const tp_relay *relay, const tp_single *s) {
+    int64_t d = relay->receiver->config.d_model;
+    puts("\nsoft tokens: nearest of the receiver's vocabulary, by cosine");
+    for (int64_t m = 0; m < s->soft_tokens; m++) {
+        int32_t ids[NEAREST];
+        double cosines[NEAREST];
+        tp_nearest_tokens(relay->receiver, s->soft + m * d, NEAREST, ids, cosines);
+        printf("%4lld ", (long long)m + 1);
+        for (int i = 0; i < NEAREST && ids[i] >= 0; i++) {
+            char *piece = tp_piece_text(relay->receiver->tokenizer, ids[i]);
+            printf("  %s %.2f", piece, cosines[i]);
+            tp_free(piece);
+        }
+        putchar('\n');
+    }
+}
+
+static void print(const tp_relay *relay, const tp_single *s, size_t n, bool verbose) {
+    double total = s->ms[TP_PHASE_SENDER] + s->ms[TP_PHASE_BRIDGE] + s->ms[TP_PHASE_RECEIVER];
+    int *order = by_probability(s), width = 0;
+    char *written = tp_visible_text(s->written, strlen(s->written));
+    for (int i = 0; i < s->n_labels; i++)
+        if ((int)strlen(relay->label_names[i]) > width) width = (int)strlen(relay->label_names[i]);
+    printf("%s\n\n", relay->label_names[s->best]);
+    for (int i = 0; i < s->n_labels && (verbose || i < 6); i++)
+        printf("  %-*s %5.1f %%\n", width, relay->label_names[order[i]], 100 * s->probabilities[order[i]]);
+    if (!verbose && s->n_labels > 6) printf("  and %d others (--verbose shows them)\n", s->n_labels - 6);
+    printf("\nwritten by the receiver: \"%s\"%s%s\n", written, s->written_label < 0 ? ", which names no label" : " = ",
+           s->written_label < 0 ? "" : relay->label_names[s->written_label]);
+    printf("sender %.2f ms (%lld tokens%s, layer %d of %d) + bridge %.2f ms + receiver %.2f ms = %.2f ms\n",
+           s->ms[TP_PHASE_SENDER], (long long)s->n_tokens, s->truncated ? ", text cut to fit" : "", relay->tap.layer,
+           relay->sender->config.n_layers, s->ms[TP_PHASE_BRIDGE], s->ms[TP_PHASE_RECEIVER], total);
+    printf("packet %zu bytes (%lld soft tokens of %d numbers, f16); the text has %zu\n", s->packet.total,
+           (long long)s->soft_tokens, relay->receiver->config.d_model, n);
+    if (verbose) print_soft(relay, s);
+    tp_free(written);
+    tp_free(order);
+}
+
+static json_t *nearest_to_json(const tp_relay *relay, const tp_single *s) {
+    json_t *tokens = json_array();
+    for (int64_t m = 0; m < s->soft_tokens; m++) {
+        int32_t ids[NEAREST];
+        double cosines[NEAREST];
+        tp_nearest_tokens(relay->receiver, s->soft + m * relay->receiver->config.d_model, NEAREST, ids, cosines);
+        json_t *nearest = json_array();
+        for (int i = 0; i < NEAREST && ids[i] >= 0; i++) {
+            char *piece = tp_piece_text(relay->receiver->tokenizer, ids[i]);
+            json_array_append_new(nearest,
+                                  json_pack("{s:i, s:s, s:f}", "id", ids[i], "piece", piece, "cosine", cosines[i]));
+            tp_free(piece);
+        }
+        json_array_append_new(tokens, nearest);
+    }
+    return tokens;
+}
+
+static void print_json(const tp_relay *relay, const tp_single *s, size_t n, bool verbose) {
+    json_t *labels = json_array();
+    char **names = tp_alloc((size_t)s->n_labels * sizeof *names),
+         *written = tp_visible_text(s->written, strlen(s->written));
+    for (int i = 0; i < s->n_labels; i++) {
+        names[i] = tp_visible_text(relay->label_names[i], strlen(relay->label_names[i]));
+        json_array_append_new(labels, json_pack("{s:s, s:f}", "label", names[i], "probability", s->probabilities[i]));
+    }
+    json_t *value =
+        json_pack("{s:s, s:o, s:s, s:o, s:{s:f, s:f, s:f, s:f}, s:I, s:b, s:{s:I, s:I, s:I}, s:I}", "answer",
+                  names[s->best], "labels", labels, "written", written, "written_label",
+                  s->written_label < 0 ? json_null() : json_string(names[s->written_label]), "ms", "sender",
+                  s->ms[TP_PHASE_SENDER], "bridge", s->ms[TP_PHASE_BRIDGE], "receiver", s->ms[TP_PHASE_RECEIVER],
+                  "write", s->write_ms, "sender_tokens", (json_int_t)s->n_tokens, "truncated", s->truncated, "packet",
+                  "bytes", (json_int_t)s->packet.total, "payload", (json_int_t)s->packet.payload, "header",
+                  (json_int_t)s->packet.header, "text_bytes", (json_int_t)n);
+    if (verbose) json_object_set_new(value, "nearest", nearest_to_json(relay, s));
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(value);
+    for (int i = 0; i < s->n_labels; i++) tp_free(names[i]);
+    tp_free(names);
+    tp_free(written);
+}
+
+static tp_status relay_text(tp_args *args, const tp_str *text, const tp_lm *sender, const tp_lm *receiver) {
+    tp_relay *relay = tp_relay_load(tp_args_text(args, "RUN"), sender, receiver);
+    if (relay == NULL) return tp_last_status();
+    tp_single single;
+    tp_status status = tp_single_run(relay, NULL, text->data ? text->data : "", text->len, &single);
+    if (status == TP_OK) {
+        bool verbose = tp_args_flag(args, "verbose");
+        if (tp_args_flag(args, "json"))
+            print_json(relay, &single, text->len, verbose);
+        else
+            print(relay, &single, text->len, verbose);
+        tp_single_free(&single);
+    }
+    tp_relay_free(relay);
+    return status;
+}
+
+static tp_status run(tp_args *args) {
+    tp_lm *sender, *receiver;
+    tp_recipe *recipe =
+        tp_run_recipe(tp_args_text(args, "RUN"), tp_args_text(args, "sender"), tp_args_text(args, "receiver"));
+    if (recipe == NULL) return tp_last_status();
+    tp_status status = tp_recipe_load_models(recipe, &sender, &receiver);
+    tp_recipe_free(recipe);
+    TP_TRY(status);
+    tp_str text = {0};
+    if (tp_args_given(args, "TEXT"))
+        tp_str_append_text(&text, tp_args_text(args, "TEXT"));
+    else
+        read_stdin(&text);
+    status = relay_text(args, &text, sender, receiver);
+    tp_str_free(&text);
+    tp_free_models(sender, receiver);
+    return status;
+}
+
+const tp_command tp_cmd_relay = {
+    .name = "relay",
+    .summary = "send one text through a trained bridge",
+    .text = "The sender reads the text, its hidden states cross the bridge as a packet of soft tokens, the receiver "
+            "answers. Prints the likeliest label with all labels' probabilities, what the receiver writes by itself, "
+            "the milliseconds of each phase (taken on a second pass, when weights are in memory), and the bytes that "
+            "crossed. Without TEXT the text is read from stdin.",
+    .examples = "telepathy relay runs/trec-42 \"Who wrote Emma?\"\n"
+                "echo \"Where is the Louvre?\" | telepathy relay runs/trec-42 --json\n",
+    .options =
+        (const tp_option[]){
+            {.name = "RUN",
+             .type = TP_OPT_PATH,
+             .positional = true,
+             .required = true,
+             .help = "folder of a trained bridge"},
+            {.name = "TEXT", .type = TP_OPT_TEXT, .positional = true, .help = "the text (default: stdin)"},
+            {.name = "verbose",
+             .type = TP_OPT_FLAG,
+             .help = "all labels, and the vocabulary's tokens nearest to each soft token"},
+            TP_OPTION_SENDER,
+            TP_OPTION_RECEIVER,
+            TP_OPTION_JSON,
+            {0},
+        },
+    .run = run,
+};
