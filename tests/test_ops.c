@@ -561,6 +561,16 @@ static void linear_rounds_its_operands_in_bf16_mode(void **state) {
     tp_tape_free(tape);
 }
 
+static void what_no_loss_uses_is_left_out(void **state) {
+    (void)state;
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    tp_var *x = tp_var_leaf(tape, (const float[]){2}, 1, 1), *unused = tp_var_leaf(tape, NULL, 1, 1);
+    tp_tanh(tape, tp_mul(tape, x, unused));
+    tp_backward(tape, tp_scale(tape, x, 3), 0.5f);
+    assert_true(x->grad[0] == 1.5f && unused->grad == NULL);
+    tp_tape_free(tape);
+}
+
 static int fill_indices(void **state) {
     (void)state;
     make_indices();
@@ -579,6 +589,7 @@ int main(void) {
         cmocka_unit_test(cross_entropy_tells_each_rows_loss),
         cmocka_unit_test(dropout_follows_its_seed_step_and_call),
         cmocka_unit_test(linear_rounds_its_operands_in_bf16_mode),
+        cmocka_unit_test(what_no_loss_uses_is_left_out),
     };
     return cmocka_run_group_tests(tests, fill_indices, NULL);
 }
