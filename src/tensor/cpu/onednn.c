@@ -159,7 +159,8 @@ static bool make_primitive(entry *e) {
 
 /* The primitive for a product; the lock is held. */
 static const entry *find(const tp_product *p) {
-    if (n_entries > SLOTS / 2) { /* more shapes than any training has: begin again (the old ones stay, one may be running) */
+    if (n_entries >
+        SLOTS / 2) { /* more shapes than any training has: begin again (the old ones stay, one may be running) */
         memset(table, 0, sizeof table);
         n_entries = 0;
     }
