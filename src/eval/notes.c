@@ -48,7 +48,20 @@ static void compare(notes *n, const tp_row_summary *bridge, const tp_row_summary
     tp_str_append_text(&n->text, ".\n");
 }
 
-/* Controls are compared with the majority label: what they keep above it did not come from the source. */
+/* True if in each run every text got the same answer: whatever share of the texts that fits, nothing was read. */
+static bool says_always_the_same(const notes *n, const tp_row_summary *c) {
+    for (size_t k = 0; k < n->n_runs; k++) {
+        const tp_method_result *result = tp_results_get(n->runs[k], c->method);
+        const tp_predictions *p = result ? &result->readings[c->reading].predictions : NULL;
+        for (size_t i = 1; p && i < p->n; i++)
+            if (p->labels[i] != p->labels[0]) return false;
+    }
+    return true;
+}
+
+/* Controls are compared with the majority label: what they keep above it did not come from the source. A control that
+ * gives every text one answer is right as often as that label occurs, which may be above the label most frequent in
+ * train, and is no communication. */
 static void controls(notes *n) {
     const tp_row_summary *majority = row(n, &tp_method_majority, TP_READ_DIRECT);
     static const tp_method *const all[] = {&tp_method_zero, &tp_method_noise, &tp_method_shuffled,
@@ -56,7 +69,10 @@ static void controls(notes *n) {
     for (size_t i = 0; majority && i < sizeof all / sizeof all[0]; i++) {
         const tp_row_summary *c = row(n, all[i], TP_READ_SCORE);
         if (c == NULL) continue;
-        if (c->interval.low <= majority->mean)
+        if (says_always_the_same(n, c))
+            tp_str_appendf(&n->text, "- Control, %s: %.1f %%, one and the same answer for every text, as it must be.\n",
+                           all[i]->title, 100 * c->mean);
+        else if (c->interval.low <= majority->mean)
             tp_str_appendf(&n->text, "- Control, %s: %.1f %%, not above the majority label (%.1f %%), as it must be.\n",
                            all[i]->title, 100 * c->mean, 100 * majority->mean);
         else
