@@ -64,6 +64,7 @@ tp_relay *tp_relay_load(const char *folder, const tp_lm *sender, const tp_lm *re
     for (int i = 0; i < r->n_labels; i++) r->label_names[i] = tp_strdup(trained->labels[i]);
     r->trained = trained;
     r->bridge = trained->bridge;
+    tp_params_freeze(&r->bridge->params);
     r->tap.layer = trained->layer;
     if (receiver == NULL || lay_out(r) == TP_OK) return r;
     tp_relay_free(r);

@@ -33,9 +33,9 @@ tp_relay *tp_relay_new(tp_recipe *recipe, const tp_lm *sender, const tp_lm *rece
 /* Gives the relay its bridge, which it takes over. */
 void tp_relay_set_bridge(tp_relay *relay, tp_bridge *bridge, const tp_task *task);
 
-/* A trained bridge's relay: all but the models comes from its folder. Either model may be NULL where its end of the
- * relay is not used (without a receiver there is no layout). NULL on error: the folder is broken, or the bridge was
- * trained for other models. */
+/* A trained bridge's relay: all but the models comes from its folder. The bridge is frozen, for use only. Either model
+ * may be NULL where its end of the relay is not used (without a receiver there is no layout). NULL on error: the folder
+ * is broken, or the bridge was trained for other models. */
 tp_relay *tp_relay_load(const char *folder, const tp_lm *sender, const tp_lm *receiver);
 void tp_relay_free(tp_relay *relay); /* takes NULL */
 

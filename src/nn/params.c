@@ -21,6 +21,13 @@ void tp_params_attach(tp_params *params, tp_weight *w, const char *name, int64_t
     params->total += rows * cols;
 }
 
+void tp_params_freeze(const tp_params *params) {
+    for (size_t i = 0; i < params->n; i++) {
+        tp_free(params->items[i]->grad);
+        params->items[i]->grad = NULL;
+    }
+}
+
 void tp_params_free(tp_params *params) {
     for (size_t i = 0; i < params->n; i++) {
         tp_weight *w = params->items[i];

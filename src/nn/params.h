@@ -20,6 +20,9 @@ typedef struct tp_params {
 void tp_params_attach(tp_params *params, tp_weight *w, const char *name, int64_t rows, int64_t cols);
 void tp_params_free(tp_params *params); /* what attach made; the weights become empty */
 
+/* From now on the weights are frozen: their gradients are freed, and products may keep a packed form of each. */
+void tp_params_freeze(const tp_params *params);
+
 /* Normal numbers with this standard deviation from the stream "init:<name>" of the seed; or one value everywhere. */
 void tp_weight_init_normal(const tp_weight *w, uint64_t seed, double std);
 void tp_weight_init_value(const tp_weight *w, float value);
