@@ -25,9 +25,11 @@ case $libs in *-ltelepathy*) ;; *) echo "FAILED: pkg-config gives: $libs" >&2; e
 
 # The examples compile against what was installed, and find the shared library: without arguments each says how it is used.
 library=$(find "$prefix" -name libtelepathy.so)
+sanitize= # a library with sanitizers wants a program with them
+if grep -q '^TP_SANITIZE:BOOL=ON' "$build/CMakeCache.txt"; then sanitize=-fsanitize=address,undefined; fi
 for example in "$(dirname "$0")"/../examples/*.c; do
-    # shellcheck disable=SC2046 # flags are words
-    cc -std=c17 -Wall -Wextra -Wpedantic -Werror "$example" -o "$root/example" $(pkg-config --cflags --libs telepathy) -lm
+    # shellcheck disable=SC2046,SC2086 # flags are words
+    cc $sanitize -std=c17 -Wall -Wextra -Wpedantic -Werror "$example" -o "$root/example" $(pkg-config --cflags --libs telepathy) -lm
     status=0
     LD_LIBRARY_PATH="${library%/*}" "$root/example" 2>"$root/usage" || status=$?
     [ $status = 2 ] && grep -q '^usage: ' "$root/usage" || { echo "FAILED: $example gives $status" >&2; exit 1; }
