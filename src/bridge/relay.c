@@ -3,6 +3,12 @@
 
 #include "base/mem.h"
 
+enum { ANSWER_ROOM = 32 }; /* tokens of the receiver's context kept free for primer and answer */
+
+static int at_most(int64_t wanted, int64_t limit) {
+    return (int)(wanted > 0 && wanted < limit ? wanted : limit);
+}
+
 /* What both ways of making a relay share; takes recipe and prompt over. */
 static tp_relay *assemble(tp_recipe *recipe, const tp_lm *sender, const tp_lm *receiver, char *prompt, int n_labels) {
     tp_relay *r = tp_alloc(sizeof *r);
@@ -13,20 +19,24 @@ static tp_relay *assemble(tp_recipe *recipe, const tp_lm *sender, const tp_lm *r
                       .max_tokens = recipe->sender.max_tokens,
                       .truncate = recipe->sender.truncate,
                       .math = recipe->math};
+    /* no model is given more than it was made for */
+    if (sender) r->tap.max_tokens = at_most(recipe->sender.max_tokens, sender->config.max_position_embeddings);
     return r;
 }
 
 /* The layout, once the labels' names stand. */
 static tp_status lay_out(tp_relay *r) {
     const tp_recipe *recipe = r->recipe;
-    r->layout = tp_layout_new(&(tp_layout_options){.pattern = recipe->layout,
-                                                   .primer = recipe->primer,
-                                                   .tokenizer = r->receiver->tokenizer,
-                                                   .eos = -1,
-                                                   .labels = r->label_names,
-                                                   .n_labels = r->n_labels,
-                                                   .max_text_tokens = recipe->sender.max_tokens,
-                                                   .truncate = recipe->sender.truncate});
+    int64_t context = r->receiver->config.max_position_embeddings, taken = recipe->bridge.soft_tokens + ANSWER_ROOM;
+    r->layout = tp_layout_new(&(tp_layout_options){
+        .pattern = recipe->layout,
+        .primer = recipe->primer,
+        .tokenizer = r->receiver->tokenizer,
+        .eos = -1,
+        .labels = r->label_names,
+        .n_labels = r->n_labels,
+        .max_text_tokens = at_most(recipe->sender.max_tokens, context > taken ? context - taken : 1),
+        .truncate = recipe->sender.truncate});
     return r->layout ? TP_OK : tp_last_status();
 }
 
