@@ -4,8 +4,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +190,27 @@ tp_status tp_write_file(const char *path, const void *bytes, size_t n) {
     if (w == NULL) return tp_last_status();
     tp_writer_write(w, bytes, n);
     return tp_writer_commit(w);
+}
+
+/* The process that a temporary "name.PID.tmp" belongs to; 0 if the name is none. */
+static long writer_of(const char *name) {
+    size_t n = strlen(name), end = n < 4 ? 0 : n - 4, begin = end;
+    if (end == 0 || strcmp(name + end, ".tmp") != 0) return 0;
+    while (begin > 0 && name[begin - 1] >= '0' && name[begin - 1] <= '9') begin--;
+    if (begin == end || begin == 0 || name[begin - 1] != '.') return 0;
+    return strtol(name + begin, NULL, 10);
+}
+
+void tp_remove_leftovers(const char *folder) {
+    DIR *dir = opendir(folder);
+    if (dir == NULL) return;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        long process = writer_of(entry->d_name);
+        /* ours, too: nothing is being written now, so it is from an earlier life of this number */
+        bool gone = process == (long)getpid() || (process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH);
+        if (process > 0 && gone) unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    closedir(dir);
 }
 
 /* ---- paths ---- */

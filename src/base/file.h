@@ -34,6 +34,10 @@ tp_status tp_writer_commit(tp_writer *w); /* flush, fsync, rename over `path`; f
 void tp_writer_abandon(tp_writer *w);     /* nothing appears; frees w; takes NULL */
 tp_status tp_write_file(const char *path, const void *bytes, size_t n);
 
+/* Removes from a folder what writers of killed processes left there: temporaries whose process is no more. Call it
+ * before anything is written; what cannot be removed stays. */
+void tp_remove_leftovers(const char *folder);
+
 tp_status tp_make_dirs(const char *path); /* like mkdir -p */
 bool tp_path_exists(const char *path);
 bool tp_is_dir(const char *path);
