@@ -10,6 +10,7 @@
 #include <omp.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct tp_state_cache {
@@ -27,15 +28,15 @@ struct tp_state_cache {
     tp_state_cache_info info;
 };
 
-/* The file of the disk kind: this header, a byte per text that says whether its states are there (set after they are),
- * and from the next multiple of 4096 the states of all texts in order. It is sparse until filled. */
+/* The file of the disk kind: this header, for each text the hash of its states (0: they are not there yet), and from
+ * the next multiple of 4096 the states of all texts in order. */
 typedef struct {
     char magic[8];
     char key[40]; /* fingerprint of all that decides the states */
     int64_t n_texts, n_tokens, d_model;
 } file_header;
 
-static const char file_magic[8] = "TPSTATE";
+static const char file_magic[8] = "TPSTAT2";
 
 static void cache_key(const tp_state_cache *c, char key[33]) {
     tp_hash *h = tp_hash_new();
@@ -48,7 +49,17 @@ static void cache_key(const tp_state_cache *c, char key[33]) {
 }
 
 static size_t states_begin(size_t n) {
-    return (sizeof(file_header) + n + 4095) / 4096 * 4096;
+    return (sizeof(file_header) + n * sizeof(uint64_t) + 4095) / 4096 * 4096;
+}
+
+static int64_t bytes_of(const tp_state_cache *c, int64_t i) {
+    return (c->offsets[i + 1] - c->offsets[i]) * c->tap.sender->config.d_model * (int64_t)sizeof(float);
+}
+
+/* The hash that says in a file that a text's states are there, and what they are. Never 0. */
+static uint64_t hash_states(const tp_state_cache *c, int64_t i, const float *states) {
+    uint64_t hash = tp_hash64(states, (size_t)bytes_of(c, i));
+    return hash ? hash : 1;
 }
 
 static tp_status map_disk(tp_state_cache *c, const char *path) {
@@ -63,7 +74,7 @@ static tp_status map_disk(tp_state_cache *c, const char *path) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0) return tp_fail(TP_ERR_IO, "cannot open %s: %s", path, strerror(errno));
     file_header found = {.key = ""};
-    bool usable = pread(fd, &found, sizeof found, 0) == (ssize_t)sizeof found &&
+    bool usable = c->tap.sender->fingerprint[0] && pread(fd, &found, sizeof found, 0) == (ssize_t)sizeof found &&
                   memcmp(&found, &wanted, sizeof wanted) == 0 && tp_file_size(path) == (int64_t)c->mapped_bytes;
     int failed = 0;
     if (!usable)
@@ -73,14 +84,19 @@ static tp_status map_disk(tp_state_cache *c, const char *path) {
     if (!failed) failed = errno = posix_fallocate(fd, 0, (off_t)c->mapped_bytes);
     void *p = failed ? MAP_FAILED : mmap(NULL, c->mapped_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     int error = errno;
+    struct stat st;
+    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     close(fd);
-    if (p == MAP_FAILED) return tp_fail(TP_ERR_IO, "cannot make room for the states in %s: %s", path, strerror(error));
+    if (p == MAP_FAILED) {
+        if (!usable && regular) unlink(path); /* a part of a file helps nobody on a full disk */
+        return tp_fail(TP_ERR_IO, "cannot make room for the states in %s: %s", path, strerror(error));
+    }
     c->mapped = p;
     return TP_OK;
 }
 
-static unsigned char *present_flags(const tp_state_cache *c) {
-    return c->mapped + sizeof(file_header);
+static uint64_t *file_hashes(const tp_state_cache *c) {
+    return (uint64_t *)(void *)(c->mapped + sizeof(file_header));
 }
 
 static float *mapped_states(const tp_state_cache *c, int64_t i) {
@@ -100,25 +116,40 @@ static tp_status tokenise(tp_state_cache *c, const tp_example *examples) {
     return TP_OK;
 }
 
+/* Takes what an earlier run left in the file, as far as it is sound. */
+static void adopt_file(tp_state_cache *c) {
+    int64_t n_kept = 0, bytes = 0;
+#pragma omp parallel for reduction(+ : n_kept, bytes)
+    for (size_t i = 0; i < c->n; i++) {
+        uint64_t hash = file_hashes(c)[i];
+        float *states = mapped_states(c, (int64_t)i);
+        if (hash == 0 || hash != hash_states(c, (int64_t)i, states)) continue;
+        c->kept[i] = states;
+        bytes += bytes_of(c, (int64_t)i);
+        n_kept++;
+    }
+    c->info.n_kept = n_kept;
+    c->info.bytes = bytes;
+}
+
+static int64_t most_bytes(const tp_state_cache *c) {
+    int64_t all = c->info.n_tokens * c->tap.sender->config.d_model * (int64_t)sizeof(float);
+    if (c->kind == TP_CACHE_NONE) return 0;
+    if (c->kind == TP_CACHE_DISK) return (int64_t)c->mapped_bytes;
+    return all < c->max_bytes ? all : c->max_bytes;
+}
+
 tp_state_cache *tp_state_cache_new(const tp_tap *tap, const tp_example *examples, size_t n, tp_cache_kind kind,
                                    int64_t max_bytes, const char *path) {
     tp_state_cache *c = tp_alloc(sizeof *c);
-    *c = (tp_state_cache){.tap = *tap, .kind = kind, .max_bytes = max_bytes, .n = n, .n_tapes = omp_get_max_threads()};
+    *c = (tp_state_cache){.tap = *tap, .kind = kind, .max_bytes = max_bytes, .n = n};
     c->kept = tp_alloc(n * sizeof *c->kept);
-    c->tapes = tp_alloc((size_t)c->n_tapes * sizeof *c->tapes);
-    for (int t = 0; t < c->n_tapes; t++) {
-        c->tapes[t] = tp_tape_new(tap->math);
-        c->tapes[t]->frozen = true;
-    }
     tp_status status = tokenise(c, examples);
     if (status == TP_OK && kind == TP_CACHE_DISK && n > 0) {
         status = map_disk(c, path);
-        for (size_t i = 0; status == TP_OK && i < n; i++)
-            if (present_flags(c)[i]) {
-                c->kept[i] = mapped_states(c, (int64_t)i);
-                c->info.n_kept++;
-            }
+        if (status == TP_OK) adopt_file(c);
     }
+    c->info.most_bytes = most_bytes(c);
     if (status == TP_OK) return c;
     tp_state_cache_free(c);
     return NULL;
@@ -136,30 +167,38 @@ void tp_state_cache_free(tp_state_cache *c) {
     tp_free(c);
 }
 
-static int64_t length_of(const tp_state_cache *c, int64_t i) {
-    return c->offsets[i + 1] - c->offsets[i];
-}
-
 /* Remembers the states of text i if there is room. */
 static void keep(tp_state_cache *c, int64_t i, const float *states) {
-    int64_t bytes = length_of(c, i) * c->tap.sender->config.d_model * (int64_t)sizeof(float);
+    int64_t bytes = bytes_of(c, i);
     if (c->kept[i] || c->kind == TP_CACHE_NONE) return;
     if (c->kind == TP_CACHE_MEMORY && c->info.bytes + bytes > c->max_bytes) return;
     c->kept[i] = c->kind == TP_CACHE_DISK ? mapped_states(c, i) : tp_alloc((size_t)bytes);
     memcpy(c->kept[i], states, (size_t)bytes);
-    if (c->kind == TP_CACHE_DISK) __atomic_store_n(&present_flags(c)[i], 1, __ATOMIC_RELEASE);
+    if (c->kind == TP_CACHE_DISK) file_hashes(c)[i] = hash_states(c, i, states);
     c->info.bytes += bytes;
     c->info.n_kept++;
+}
+
+/* A tape for each thread there may be: their number may have changed since the last time. */
+static void make_tapes(tp_state_cache *c, int n) {
+    if (n <= c->n_tapes) return;
+    c->tapes = tp_realloc(c->tapes, (size_t)n * sizeof(tp_tape *));
+    for (; c->n_tapes < n; c->n_tapes++) {
+        c->tapes[c->n_tapes] = tp_tape_new(c->tap.math);
+        c->tapes[c->n_tapes]->frozen = true;
+    }
 }
 
 tp_var *tp_state_cache_fetch(tp_state_cache *c, tp_tape *tape, const int64_t *indices, int64_t n,
                              const int64_t **offsets) {
     int64_t d = c->tap.sender->config.d_model, *at = tp_arena_alloc(tape->arena, (size_t)(n + 1) * sizeof *at);
     at[0] = 0;
-    for (int64_t i = 0; i < n; i++) at[i + 1] = at[i] + length_of(c, indices[i]);
+    for (int64_t i = 0; i < n; i++) at[i + 1] = at[i] + c->offsets[indices[i] + 1] - c->offsets[indices[i]];
     tp_var *out = tp_var_new(tape, at[n], d);
     int64_t computed = 0;
-#pragma omp parallel for schedule(dynamic) reduction(+ : computed)
+    int n_threads = omp_get_max_threads();
+    make_tapes(c, n_threads);
+#pragma omp parallel for schedule(dynamic) reduction(+ : computed) num_threads(n_threads)
     for (int64_t i = 0; i < n; i++) {
         float *rows = out->data + at[i] * d;
         int64_t length = at[i + 1] - at[i];
