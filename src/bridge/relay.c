@@ -3,40 +3,77 @@
 
 #include "base/mem.h"
 
-enum { ANSWER_ROOM = 32 }; /* tokens of the receiver's context kept free for primer and answer */
-
-static int at_most(int64_t wanted, int64_t limit) {
-    return (int)(wanted > 0 && wanted < limit ? wanted : limit);
+/* The tokens a model can read at once: no model is given more. One made in memory may leave it open. */
+static int64_t context_of(const tp_lm *lm) {
+    return lm && lm->config.max_position_embeddings > 0 ? lm->config.max_position_embeddings : INT32_MAX;
 }
 
 /* What both ways of making a relay share; takes recipe and prompt over. */
 static tp_relay *assemble(tp_recipe *recipe, const tp_lm *sender, const tp_lm *receiver, char *prompt, int n_labels) {
+    int64_t context = context_of(sender);
     tp_relay *r = tp_alloc(sizeof *r);
     *r = (tp_relay){.recipe = recipe, .sender = sender, .receiver = receiver, .prompt = prompt, .n_labels = n_labels};
     r->label_names = tp_alloc((size_t)n_labels * sizeof *r->label_names);
     r->tap = (tp_tap){.sender = sender,
                       .prompt = prompt,
-                      .max_tokens = recipe->sender.max_tokens,
+                      .max_tokens = recipe->sender.max_tokens < context ? recipe->sender.max_tokens : (int)context,
                       .truncate = recipe->sender.truncate,
                       .math = recipe->math};
-    /* no model is given more than it was made for */
-    if (sender) r->tap.max_tokens = at_most(recipe->sender.max_tokens, sender->config.max_position_embeddings);
     return r;
 }
 
-/* The layout, once the labels' names stand. */
+static tp_status has_tokenizer(const tp_lm *lm, const char *role) {
+    if (lm == NULL || lm->tokenizer) return TP_OK;
+    return tp_fail(TP_ERR_ARGUMENT,
+                   "the %s %s has no tokenizer: its folder must hold a tokenizer.json or "
+                   "tokenizer.model, and be loaded with it",
+                   role, lm->path ? lm->path : "(a model made in memory)");
+}
+
+static tp_layout *new_layout(const tp_relay *r, int64_t max_text_tokens) {
+    return tp_layout_new(&(tp_layout_options){.pattern = r->recipe->layout,
+                                              .primer = r->recipe->primer,
+                                              .tokenizer = r->receiver->tokenizer,
+                                              .eos = -1,
+                                              .labels = r->label_names,
+                                              .n_labels = r->n_labels,
+                                              .max_text_tokens = max_text_tokens,
+                                              .truncate = r->recipe->sender.truncate});
+}
+
+/* The rows that the receiver reads with an empty text and the longest answer. */
+static tp_status least_rows(const tp_relay *r, int64_t *rows) {
+    tp_layout_item item = {.text = ""};
+    for (int i = 0; i < r->n_labels; i++) {
+        const tp_ids *label = tp_layout_label(r->layout, i);
+        if (label->len > item.n_answer) item.answer = label->data, item.n_answer = label->len;
+    }
+    tp_arena *arena = tp_arena_new();
+    tp_layout_batch batch;
+    tp_status status = tp_layout_build(r->layout, arena, &item, 1, r->recipe->bridge.soft_tokens, &batch);
+    *rows = batch.n_rows;
+    tp_arena_free(arena);
+    return status;
+}
+
+/* The layout, once the labels' names stand. All of it must fit into the receiver's context; a text in it gets what the
+ * rest leaves. */
 static tp_status lay_out(tp_relay *r) {
-    const tp_recipe *recipe = r->recipe;
-    int64_t context = r->receiver->config.max_position_embeddings, taken = recipe->bridge.soft_tokens + ANSWER_ROOM;
-    r->layout = tp_layout_new(&(tp_layout_options){
-        .pattern = recipe->layout,
-        .primer = recipe->primer,
-        .tokenizer = r->receiver->tokenizer,
-        .eos = -1,
-        .labels = r->label_names,
-        .n_labels = r->n_labels,
-        .max_text_tokens = at_most(recipe->sender.max_tokens, context > taken ? context - taken : 1),
-        .truncate = recipe->sender.truncate});
+    TP_TRY(has_tokenizer(r->sender, "sender"));
+    TP_TRY(has_tokenizer(r->receiver, "receiver"));
+    int64_t wanted = r->recipe->sender.max_tokens, context = context_of(r->receiver), rows;
+    r->layout = new_layout(r, wanted);
+    if (r->layout == NULL) return tp_last_status();
+    TP_TRY(least_rows(r, &rows));
+    if (rows > context)
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "the layout \"%s\" with %d soft tokens and the longest answer takes %lld tokens, the receiver "
+                       "%s reads at most %lld",
+                       r->recipe->layout, r->recipe->bridge.soft_tokens, (long long)rows,
+                       r->receiver->path ? r->receiver->path : "(a model made in memory)", (long long)context);
+    if (!tp_layout_has_text(r->layout) || wanted <= context - rows) return TP_OK;
+    tp_layout_free(r->layout);
+    r->layout = new_layout(r, context > rows ? context - rows : 1);
     return r->layout ? TP_OK : tp_last_status();
 }
 

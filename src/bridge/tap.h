@@ -10,7 +10,7 @@ typedef struct tp_tap {
     const tp_lm *sender;
     int layer;          /* hidden state to read: 0 = embeddings, n_layers = the last, before the final norm */
     const char *prompt; /* template with {text} in it */
-    int max_tokens;     /* of the whole prompt, BOS included */
+    int max_tokens;     /* of the whole prompt, BOS included; never more than the sender can read */
     tp_side truncate;   /* the side of the text that is cut off when it does not fit */
     tp_math math;
 } tp_tap;
