@@ -62,21 +62,21 @@ static void add(char *text, size_t size, const char *format, ...) {
     va_end(args);
 }
 
-static void summarise(const tp_task *task, const tp_example *const *rows, char **answers, int64_t n,
-                      tp_quick_look *look) {
+static void summarise(const tp_task *task, const int64_t *which, char **answers, int64_t n, tp_quick_look *look) {
     int64_t *right = tp_alloc((size_t)task->n_labels * sizeof *right),
             *seen = tp_alloc((size_t)task->n_labels * sizeof *seen);
     int64_t different = 0, n_right = 0;
     for (int64_t i = 0; i < n; i++) {
-        bool ok = tp_task_parse_answer(task, answers[i], strlen(answers[i])) == rows[i]->label, first = true;
+        const tp_example *row = &task->valid.examples[which[i]];
+        bool ok = tp_task_parse_answer(task, answers[i], strlen(answers[i])) == row->label, first = true;
         for (int64_t j = 0; j < i && first; j++) first = strcmp(answers[i], answers[j]) != 0;
         different += first;
         n_right += ok;
-        seen[rows[i]->label]++;
-        right[rows[i]->label] += ok;
+        seen[row->label]++;
+        right[row->label] += ok;
         if (i < 3)
-            add(look->samples, sizeof look->samples, "%s\"%.60s\" -> \"%.30s\" (%s)", i ? "; " : "", rows[i]->text,
-                answers[i], task->labels[rows[i]->label].name);
+            add(look->samples, sizeof look->samples, "%s\"%.60s\" -> \"%.30s\" (%s)", i ? "; " : "", row->text,
+                answers[i], task->labels[row->label].name);
     }
     for (int32_t c = 0; c < task->n_labels; c++)
         if (seen[c] > 0)
@@ -93,24 +93,29 @@ tp_status tp_quick_evaluate(const tp_relay *relay, tp_state_cache *states, const
     *look = (tp_quick_look){0};
     int64_t available = (int64_t)task->valid.n;
     if (n > available) n = available;
-    if (n > ROWS_AT_ONCE) n = ROWS_AT_ONCE;
     look->n = n;
     if (n == 0) return TP_OK;
+    int64_t *which = tp_alloc((size_t)available * sizeof *which); /* the first n of a shuffled deck: no row twice */
+    for (int64_t i = 0; i < available; i++) which[i] = i;
     tp_rng rng = tp_rng_stream(relay->recipe->seed, "quick look", (uint64_t)step);
-    int64_t indices[ROWS_AT_ONCE];
-    const tp_example *rows[ROWS_AT_ONCE] = {NULL};
-    char *answers[ROWS_AT_ONCE] = {NULL};
-    for (int64_t i = 0; i < n; i++) {
-        indices[i] = (int64_t)tp_rng_below(&rng, (uint64_t)available);
-        rows[i] = &task->valid.examples[indices[i]];
-    }
+    tp_rng_shuffle(&rng, which, (size_t)available);
+    char **answers = tp_alloc((size_t)n * sizeof *answers);
     tp_tape *tape = tp_tape_new(relay->recipe->math);
     tape->frozen = true;
-    tp_prompts prompts;
-    tp_status status = prompts_of(relay, states, tape, rows, indices, n, &prompts);
-    if (status == TP_OK) status = tp_relay_generate(relay, &prompts, tp_relay_longest_answer(relay), answers);
-    if (status == TP_OK) summarise(task, rows, answers, n, look);
+    tp_status status = TP_OK;
+    for (int64_t from = 0; from < n && status == TP_OK; from += ROWS_AT_ONCE) {
+        int64_t some = n - from < ROWS_AT_ONCE ? n - from : ROWS_AT_ONCE;
+        const tp_example *rows[ROWS_AT_ONCE];
+        for (int64_t i = 0; i < some; i++) rows[i] = &task->valid.examples[which[from + i]];
+        tp_prompts prompts;
+        status = prompts_of(relay, states, tape, rows, which + from, some, &prompts);
+        if (status == TP_OK)
+            status = tp_relay_generate(relay, &prompts, tp_relay_longest_answer(relay), answers + from);
+    }
+    if (status == TP_OK) summarise(task, which, answers, n, look);
     for (int64_t i = 0; i < n; i++) tp_free(answers[i]);
+    tp_free(answers);
+    tp_free(which);
     tp_tape_free(tape);
     return status;
 }

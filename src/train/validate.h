@@ -23,7 +23,8 @@ typedef struct tp_quick_look {
     char samples[512];  /* a few texts with what the receiver said */
 } tp_quick_look;
 
-/* Generates answers to n validation rows, drawn by the recipe's seed and the step. */
+/* Generates answers to n validation rows (all, if there are fewer), drawn without repetition by the recipe's seed and
+ * the step. */
 tp_status tp_quick_evaluate(const tp_relay *relay, tp_state_cache *states, const tp_task *task, int64_t n, int64_t step,
                             tp_quick_look *look);
 
