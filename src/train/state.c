@@ -3,8 +3,10 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "lm/safetensors.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Each parameter is stored three times: its values, and its moments under these prefixes. */
@@ -37,7 +39,8 @@ tp_status tp_state_save(const char *path, const tp_adamw *adamw, json_t *note) {
     json_object_set_new(note, "updates", json_integer(adamw->t));
     char *text = json_dumps(note, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
     tp_st_metadata metadata = {"state", text};
-    tp_status status = tp_safetensors_write(path, tensors, n, &metadata, 1);
+    tp_status status = text ? tp_safetensors_write(path, tensors, n, &metadata, 1)
+                            : tp_fail(TP_ERR_ARGUMENT, "cannot write %s: its counters have no JSON form", path);
     free(text);
     tp_arena_free(arena);
     return status;
@@ -46,6 +49,9 @@ tp_status tp_state_save(const char *path, const tp_adamw *adamw, json_t *note) {
 static tp_status restore(const tp_safetensors *file, const char *path, tp_adamw *adamw, bool copy) {
     const tp_params *params = adamw->params;
     int64_t at = 0;
+    if (tp_safetensors_count(file) != 3 * params->n)
+        return tp_fail(TP_ERR_FORMAT, "%s holds %zu tensors, this run has %zu: it is the state of another run", path,
+                       tp_safetensors_count(file), 3 * params->n);
     for (size_t i = 0; i < params->n; i++) {
         const tp_weight *w = params->items[i];
         float *parts[3] = {tp_weight_values(w), adamw->m + at, adamw->v + at};
@@ -55,7 +61,9 @@ static tp_status restore(const tp_safetensors *file, const char *path, tp_adamw 
             tp_free(name);
             if (t == NULL) return tp_last_status();
             if (t->dtype != TP_F32 || t->n_dims != 2 || t->shape[0] != w->rows || t->shape[1] != w->cols)
-                return tp_fail(TP_ERR_FORMAT, "%s: `%s` has another shape or type than this run's", path, t->name);
+                return tp_fail(TP_ERR_FORMAT,
+                               "%s: `%s` has another shape or type than this run's: it is the state of another run",
+                               path, t->name);
             if (copy) memcpy(parts[part], t->data, t->n_bytes);
         }
         at += w->rows * w->cols;
@@ -73,12 +81,57 @@ tp_status tp_state_load(const char *path, tp_adamw *adamw, json_t **note) {
     if (status == TP_OK) status = restore(file, path, adamw, false); /* all is checked before anything is changed */
     if (status == TP_OK) {
         *note = tp_json_load_bytes(text, strlen(text), path);
-        if (*note == NULL) status = tp_last_status();
+        json_t *updates = json_object_get(*note, "updates");
+        if (*note == NULL)
+            status = tp_last_status();
+        else if (!json_is_integer(updates) || json_integer_value(updates) < 0)
+            status = tp_fail(TP_ERR_FORMAT, "%s: its counters are broken: `updates` is no number of updates", path);
     }
     if (status == TP_OK) {
         restore(file, path, adamw, true);
         adamw->t = json_integer_value(json_object_get(*note, "updates"));
+    } else {
+        json_decref(*note);
+        *note = NULL;
     }
     tp_safetensors_close(file);
+    return status;
+}
+
+/* The first key whose values differ in two objects that are not equal. */
+static const char *differing_key(json_t *a, json_t *b) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(a, key, value) if (!json_equal(value, json_object_get(b, key))) return key;
+    json_object_foreach(b, key, value) if (json_object_get(a, key) == NULL) return key;
+    return NULL;
+}
+
+/* A value as people may read it. */
+static char *short_text(const json_t *value) {
+    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL;
+    char *cut = tp_format("%.60s", text ? text : "nothing");
+    free(text);
+    return cut;
+}
+
+tp_status tp_state_check_run(const char *path, const json_t *note, const json_t *mine) {
+    json_t *found = json_object_get(note, "run"), *expected = (json_t *)(uintptr_t)mine; /* only read */
+    if (found && json_equal(found, expected)) return TP_OK;
+    tp_str name = {0};
+    for (const char *key; json_is_object(found) && json_is_object(expected); tp_str_append_text(&name, key)) {
+        key = differing_key(expected, found);
+        found = json_object_get(found, key);
+        expected = json_object_get(expected, key);
+        if (name.len) tp_str_append_char(&name, '.');
+    }
+    char *theirs = short_text(found), *ours = short_text(expected);
+    tp_status status = tp_fail(TP_ERR_ARGUMENT,
+                               "%s belongs to a run with another `%s`: %s, now %s; go on with the same command, or "
+                               "choose another --out folder",
+                               path, name.len ? name.data : "run", theirs, ours);
+    tp_free(theirs);
+    tp_free(ours);
+    tp_str_free(&name);
     return status;
 }

@@ -18,4 +18,8 @@ tp_status tp_state_save(const char *path, const tp_adamw *adamw, json_t *note);
  * reference. Nothing is changed on error. */
 tp_status tp_state_load(const char *path, tp_adamw *adamw, json_t **note);
 
+/* A note's object `run` says what a state may be gone on with: data, seed, models. TP_OK if it equals `mine`; else a
+ * sentence that names the first thing that differs, with both values. */
+tp_status tp_state_check_run(const char *path, const json_t *note, const json_t *mine);
+
 #endif
