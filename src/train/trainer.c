@@ -7,10 +7,12 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "bridge/checkpoint.h"
 #include "train/detectors.h"
+#include "train/log.h"
 #include "train/objective.h"
 #include "train/sampler.h"
 #include "train/state.h"
@@ -19,7 +21,7 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
+#include <unistd.h>
 
 typedef struct {
     const tp_train_options *o;
@@ -38,59 +40,33 @@ typedef struct {
     char *state_path, *log_path, *result_path;
 } run;
 
-/* ---- log ---- */
-
-/* Appends a line. The log is for people and plots; nothing is read back from it but what `trim_log` keeps. */
-static tp_status log_line(const run *r, json_t *line) {
-    FILE *file = fopen(r->log_path, "ae");
-    if (file == NULL) {
-        json_decref(line);
-        return tp_fail(TP_ERR_IO, "cannot write %s", r->log_path);
-    }
-    json_dumpf(line, file, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    fputc('\n', file);
-    int failed = ferror(file);
-    failed |= fclose(file);
-    json_decref(line);
-    return failed ? tp_fail(TP_ERR_IO, "cannot write %s: is the disk full?", r->log_path) : TP_OK;
-}
-
-/* A resumed run repeats the steps since its state was saved: their lines go, or they would stand there twice. */
-static tp_status trim_log(const run *r) {
-    if (!tp_path_exists(r->log_path)) return TP_OK;
-    tp_lines *lines = tp_lines_open(r->log_path);
-    if (lines == NULL) return tp_last_status();
-    tp_writer *w = tp_writer_open(r->log_path);
-    char *line;
-    size_t n;
-    while (w && tp_lines_next(lines, &line, &n)) {
-        json_t *value = json_loadb(line, n, 0, NULL);
-        json_t *step = json_object_get(value, "step");
-        if (json_is_integer(step) && json_integer_value(step) <= r->step) tp_writer_printf(w, "%s\n", line);
-        json_decref(value);
-    }
-    tp_lines_close(lines);
-    return w ? tp_writer_commit(w) : tp_last_status();
-}
-
-static tp_status warn(const run *r, const char *sentence) {
-    tp_progress_say(r->o->progress, "warning, step %lld: %s", (long long)r->step, sentence);
-    return log_line(r, json_pack("{s:I, s:s}", "step", (json_int_t)r->step, "warning", sentence));
-}
-
 /* ---- state ---- */
+
+/* What the sender is asked and the receiver answers: it stands in no file that has a fingerprint of its own. */
+static void hash_words(const run *r, char hex[33]) {
+    tp_hash *h = tp_hash_new();
+    tp_hash_add_text(h, r->relay->prompt);
+    for (int i = 0; i < r->relay->n_labels; i++) tp_hash_add_text(h, r->relay->label_names[i]);
+    tp_hash_end(h, hex);
+}
 
 /* What must be equal for a state to be gone on from. */
 static json_t *identity(const run *r) {
-    return json_pack("{s:o, s:s, s:s, s:s, s:s}", "recipe", tp_recipe_to_json(r->recipe), "sender",
-                     r->relay->sender->fingerprint, "receiver", r->relay->receiver->fingerprint, "train",
-                     r->o->task->train.fingerprint, "valid", r->o->task->valid.fingerprint);
+    const tp_lm *sender = r->relay->sender, *receiver = r->relay->receiver;
+    char words[33];
+    hash_words(r, words);
+    return json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "recipe", tp_recipe_to_json(r->recipe), "sender",
+                     sender->fingerprint, "sender_tokenizer", tp_tokenizer_fingerprint(sender->tokenizer), "receiver",
+                     receiver->fingerprint, "receiver_tokenizer", tp_tokenizer_fingerprint(receiver->tokenizer),
+                     "train_rows", r->o->task->train.fingerprint, "valid_rows", r->o->task->valid.fingerprint,
+                     "prompt_and_labels", words);
 }
+
+enum { N_SILENT = sizeof((tp_detectors){0}.silent_until) / sizeof(int64_t) };
 
 static tp_status save_state(const run *r) {
     json_t *quiet = json_array();
-    for (size_t i = 0; i < sizeof r->detectors.silent_until / sizeof r->detectors.silent_until[0]; i++)
-        json_array_append_new(quiet, json_integer(r->detectors.silent_until[i]));
+    for (size_t i = 0; i < N_SILENT; i++) json_array_append_new(quiet, json_integer(r->detectors.silent_until[i]));
     json_t *detectors = json_pack("{s:f, s:f, s:I, s:o}", "smooth_loss", r->detectors.smooth_loss, "best_loss",
                                   isfinite(r->detectors.best_loss) ? r->detectors.best_loss : 1e30, "best_step",
                                   (json_int_t)r->detectors.best_step, "silent_until", quiet);
@@ -104,45 +80,79 @@ static tp_status save_state(const run *r) {
     return status;
 }
 
-static tp_status load_state(run *r) {
-    json_t *note;
-    TP_TRY(tp_state_load(r->state_path, r->adamw, &note));
-    json_t *mine = identity(r), *theirs = json_object_get(note, "run");
-    tp_status status = TP_OK;
+static tp_status read_counters(run *r, json_t *note) {
     json_int_t step, best_step, misses, loss_step;
     json_t *quiet;
     int finished;
-    if (!json_equal(mine, theirs)) {
-        const char *key, *what = "recipe";
-        json_t *value;
-        json_object_foreach(mine, key, value) if (!json_equal(value, json_object_get(theirs, key))) what = key;
-        status =
-            tp_fail(TP_ERR_ARGUMENT,
-                    "%s belongs to a run with another %s; go on with the same command, or choose another --out folder",
-                    r->state_path, strcmp(what, "train") == 0 || strcmp(what, "valid") == 0 ? "data set" : what);
-    } else if (json_unpack(note, "{s:I, s:I, s:I, s:F, s:F, s:F, s:F, s:b, s:{s:F, s:F, s:I, s:o}}", "step", &step,
-                           "best_step", &best_step, "misses", &misses, "best_accuracy", &r->best_accuracy, "best_loss",
-                           &r->best_loss, "smooth_loss", &r->smooth_loss, "smooth_accuracy", &r->smooth_accuracy,
-                           "finished", &finished, "detectors", "smooth_loss", &r->detectors.smooth_loss, "best_loss",
-                           &r->detectors.best_loss, "best_step", &loss_step, "silent_until", &quiet) != 0) {
-        status = tp_fail(TP_ERR_FORMAT, "%s: its counters are broken", r->state_path);
-    } else {
-        r->step = step, r->best_step = best_step, r->misses = misses, r->finished = finished;
-        r->detectors.best_step = loss_step;
-        for (size_t i = 0; i < sizeof r->detectors.silent_until / sizeof r->detectors.silent_until[0]; i++)
-            r->detectors.silent_until[i] = json_integer_value(json_array_get(quiet, i));
-    }
+    if (json_unpack(note, "{s:I, s:I, s:I, s:F, s:F, s:F, s:F, s:b, s:{s:F, s:F, s:I, s:o}}", "step", &step,
+                    "best_step", &best_step, "misses", &misses, "best_accuracy", &r->best_accuracy, "best_loss",
+                    &r->best_loss, "smooth_loss", &r->smooth_loss, "smooth_accuracy", &r->smooth_accuracy, "finished",
+                    &finished, "detectors", "smooth_loss", &r->detectors.smooth_loss, "best_loss",
+                    &r->detectors.best_loss, "best_step", &loss_step, "silent_until", &quiet) != 0 ||
+        step < 0 || json_array_size(quiet) != N_SILENT)
+        return tp_fail(TP_ERR_FORMAT, "%s: its counters are broken", r->state_path);
+    r->step = step, r->best_step = best_step, r->misses = misses, r->finished = finished;
+    r->detectors.best_step = loss_step;
+    for (size_t i = 0; i < N_SILENT; i++) r->detectors.silent_until[i] = json_integer_value(json_array_get(quiet, i));
+    return TP_OK;
+}
+
+static tp_status load_state(run *r) {
+    json_t *note;
+    TP_TRY(tp_state_load(r->state_path, r->adamw, &note));
+    json_t *mine = identity(r);
+    tp_status status = tp_state_check_run(r->state_path, note, mine);
+    if (status == TP_OK) status = read_counters(r, note);
     json_decref(mine);
     json_decref(note);
     return status;
 }
 
+/* The state of a run goes with the best bridge so far; one without the other is no run. A bridge that is newer than the
+ * state (killed between the two) is made again, byte for byte, by the steps that are repeated. */
+static tp_status check_best(const run *r) {
+    if (r->best_step == 0) return TP_OK;
+    tp_trained_bridge *best = tp_bridge_load(r->o->out);
+    tp_trained_bridge_free(best);
+    return best ? TP_OK
+                : tp_fail_context("the run cannot be gone on with, its best bridge (of step %lld) is not whole",
+                                  (long long)r->best_step);
+}
+
 /* ---- before the first step ---- */
 
-static tp_status open_states(run *r, const tp_dataset *set, const char *name, tp_state_cache **out) {
-    const tp_recipe *recipe = r->recipe;
+/* Mistakes that training would not notice, or only after a long time. */
+static tp_status check_task(const run *r) {
+    const tp_task *task = r->o->task;
+    if (!tp_layout_has_soft(r->relay->layout))
+        return tp_fail(TP_ERR_ARGUMENT, "the recipe's layout \"%s\" has no place {soft}: there is nothing to train",
+                       r->recipe->layout);
+    if (task->train.n == 0) return tp_fail(TP_ERR_ARGUMENT, "the task %s has no training rows", task->name);
+    if (task->valid.n == 0)
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "the task %s has no validation rows to choose the best bridge by: its %zu training rows are too "
+                       "few to carve some out (`task.valid_fraction`)",
+                       task->name, task->train.n);
+    int64_t *rows = tp_alloc((size_t)task->n_labels * sizeof *rows);
+    for (size_t i = 0; i < task->train.n; i++) rows[task->train.examples[i].label]++;
+    int32_t empty = 0, an_empty_one = 0;
+    for (int32_t l = 0; l < task->n_labels; l++)
+        if (rows[l] == 0) empty++, an_empty_one = l;
+    tp_free(rows);
+    if (task->n_labels - empty < 2)
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "all %zu training rows of the task %s have the same label: there is nothing to tell apart",
+                       task->train.n, task->name);
+    if (empty > 0)
+        tp_progress_say(r->o->progress, "%d of %d labels have no training row (\"%s\" for one): they cannot be learned",
+                        empty, task->n_labels, task->labels[an_empty_one].name);
+    return TP_OK;
+}
+
+static tp_status open_states(const run *r, const tp_dataset *set, const char *name, int64_t max_bytes,
+                             tp_state_cache **out) {
     char *file = tp_format("states-%s.cache", name), *path = tp_path_join(r->o->out, file);
-    *out = tp_state_cache_new(&r->relay->tap, set->examples, set->n, recipe->cache.kind, recipe->cache.max_bytes, path);
+    *out = tp_state_cache_new(&r->relay->tap, set->examples, set->n, r->recipe->cache.kind, max_bytes, path);
     tp_free(file);
     tp_free(path);
     return *out ? TP_OK : tp_last_status();
@@ -178,6 +188,7 @@ static tp_status make_bridge(run *r) {
 static tp_status prepare(run *r) {
     const tp_train_options *o = r->o;
     TP_TRY(tp_make_dirs(o->out));
+    tp_remove_leftovers(o->out);
     r->state_path = tp_path_join(o->out, "state.safetensors");
     r->log_path = tp_path_join(o->out, "log.jsonl");
     r->result_path = tp_path_join(o->out, "train.json");
@@ -188,11 +199,14 @@ static tp_status prepare(run *r) {
     r->relay = tp_relay_new(recipe, o->sender, o->receiver, o->task);
     if (r->relay == NULL) return tp_last_status();
     r->recipe = r->relay->recipe;
-    if (o->task->train.n == 0) return tp_fail(TP_ERR_ARGUMENT, "the task %s has no training rows", o->task->name);
+    TP_TRY(check_task(r));
     r->tape = tp_tape_new(r->recipe->math);
     r->tape->seed = r->recipe->seed;
-    TP_TRY(open_states(r, &o->task->train, "train", &r->train_states));
-    TP_TRY(open_states(r, &o->task->valid, "valid", &r->valid_states));
+    /* one bound for both: what validation needs, training cannot have */
+    int64_t bound = r->recipe->cache.max_bytes;
+    TP_TRY(open_states(r, &o->task->valid, "valid", bound, &r->valid_states));
+    bound -= tp_state_cache_describe(r->valid_states).most_bytes;
+    TP_TRY(open_states(r, &o->task->train, "train", bound, &r->train_states));
     TP_TRY(make_bridge(r));
     r->sampler = tp_sampler_new(o->task->train.examples, o->task->train.n, o->task->n_labels, r->recipe->balanced,
                                 r->recipe->seed);
@@ -209,6 +223,11 @@ static tp_status prepare(run *r) {
 }
 
 /* ---- validation ---- */
+
+static tp_status warn(const run *r, const char *sentence) {
+    tp_progress_say(r->o->progress, "warning, step %lld: %s", (long long)r->step, sentence);
+    return tp_log_add(r->log_path, json_pack("{s:I, s:s}", "step", (json_int_t)r->step, "warning", sentence));
+}
 
 static tp_status validate(run *r) {
     tp_validation v;
@@ -227,8 +246,8 @@ static tp_status validate(run *r) {
     tp_progress_say(r->o->progress, "step %lld  validation accuracy %.2f %%, loss %.4f%s", (long long)r->step,
                     100 * v.accuracy, v.loss, better ? "  (best so far)" : "");
     r->finished = r->recipe->early_stopping.patience > 0 && r->misses >= r->recipe->early_stopping.patience;
-    return log_line(r, json_pack("{s:I, s:f, s:f, s:b}", "step", (json_int_t)r->step, "valid_accuracy", v.accuracy,
-                                 "valid_loss", v.loss, "best", better));
+    return tp_log_add(r->log_path, json_pack("{s:I, s:f, s:f, s:b}", "step", (json_int_t)r->step, "valid_accuracy",
+                                             v.accuracy, "valid_loss", v.loss, "best", better));
 }
 
 /* A quick look: what the receiver actually says, on a few validation rows. */
@@ -240,9 +259,9 @@ static tp_status quick_look(run *r) {
                     "step %lld  quick look: %.1f %% of %lld right, %.1f %% of answers different, by class %s",
                     (long long)r->step, 100 * look.accuracy, (long long)look.n, 100 * look.diversity, look.by_class);
     tp_progress_say(r->o->progress, "    %s", look.samples);
-    return log_line(r, json_pack("{s:I, s:{s:I, s:f, s:f, s:s}}", "step", (json_int_t)r->step, "quick", "n",
-                                 (json_int_t)look.n, "accuracy", look.accuracy, "diversity", look.diversity, "by_class",
-                                 look.by_class));
+    return tp_log_add(r->log_path, json_pack("{s:I, s:{s:I, s:f, s:f, s:o}}", "step", (json_int_t)r->step, "quick", "n",
+                                             (json_int_t)look.n, "accuracy", look.accuracy, "diversity", look.diversity,
+                                             "by_class", tp_log_text(look.by_class)));
 }
 
 /* ---- one update ---- */
@@ -281,11 +300,11 @@ static tp_status update(run *r) {
                              recipe->optimiser.warmup, recipe->optimiser.steps);
     signs.loss = mean.total;
     signs.gradient_norm = tp_adamw_step(r->adamw, lr, 1.0 / (double)parts);
+    r->step++; /* from here on this update is made, and all it says belongs to the step it leads to */
     char sentence[256];
     bool fatal;
     if (tp_detectors_look(&r->detectors, &signs, sentence, sizeof sentence, &fatal)) TP_TRY(warn(r, sentence));
     if (fatal) return tp_fail(TP_ERR_ARGUMENT, "training failed: %s", sentence);
-    r->step++;
     double memory = r->step < 50 ? 1.0 - 1.0 / (double)r->step : 0.98;
     r->smooth_loss = memory * r->smooth_loss + (1.0 - memory) * mean.total;
     r->smooth_accuracy = memory * r->smooth_accuracy + (1.0 - memory) * mean.accuracy;
@@ -298,7 +317,7 @@ static tp_status update(run *r) {
         for (int i = 0; i < TP_N_LOSSES; i++)
             if (isfinite(values.losses[i]))
                 json_object_set_new(line, tp_loss_name_text((tp_loss_name)i), json_real(values.losses[i]));
-        TP_TRY(log_line(r, line));
+        TP_TRY(tp_log_add(r->log_path, line));
     }
     return TP_OK;
 }
@@ -308,7 +327,8 @@ static tp_status loop(run *r) {
     const tp_recipe *recipe = r->recipe;
     int64_t total = recipe->optimiser.steps;
     tp_progress_begin(o->progress, "train", (double)total, "steps", "examples");
-    tp_progress_resume(o->progress, (double)r->step, (double)(r->step * recipe->optimiser.batch));
+    tp_progress_resume(o->progress, (double)r->step,
+                       (double)(r->step * recipe->optimiser.accumulate * recipe->optimiser.batch));
     while (r->step < total && !r->finished) {
         if (o->stop && *o->stop) {
             TP_TRY(save_state(r));
@@ -345,8 +365,11 @@ static tp_status train(run *r, tp_train_result *result) {
     TP_TRY(prepare(r));
     result->resumed = tp_path_exists(r->state_path);
     if (result->resumed) TP_TRY(load_state(r));
-    if (result->resumed && tp_path_exists(r->result_path)) return read_result(r, result);
-    TP_TRY(trim_log(r));
+    if (result->resumed) TP_TRY(check_best(r));
+    bool at_end = r->finished || r->step >= r->recipe->optimiser.steps;
+    if (result->resumed && at_end && tp_path_exists(r->result_path)) return read_result(r, result);
+    unlink(r->result_path); /* an outcome that is there now is of another run */
+    TP_TRY(tp_log_begin(r->log_path, r->step));
     tp_state_cache_info train_info = tp_state_cache_describe(r->train_states);
     tp_state_cache_info valid_info = tp_state_cache_describe(r->valid_states);
     result->n_truncated = train_info.n_truncated + valid_info.n_truncated;

@@ -5,7 +5,9 @@
  *     adapter_config.json, adapter_model.safetensors   the best bridge so far (bridge/checkpoint.h)
  *     state.safetensors                                parameters, optimiser moments and counters at the last save
  *     log.jsonl                                        a line per validation, quick look and warning, and every 50
- * steps train.json                                       the outcome; there only when the run is finished */
+ * steps train.json                                       the outcome; there only when the run is finished
+ *     states-train.cache, states-valid.cache           the sender's states, if the recipe keeps them on disk
+ * docs/training.md says more. */
 #ifndef TP_TRAIN_TRAINER_H
 #define TP_TRAIN_TRAINER_H
 
