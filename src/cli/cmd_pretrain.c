@@ -3,9 +3,16 @@
 #include "cli/terminal.h"
 #include "train/pretrain.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static const char *const maths[] = {"f32", "bf16", NULL}; /* in the order of tp_math */
+
+/* As JSON has it: what is no number (nothing was held out) is null. */
+static const char *number(double x, char out[32]) {
+    snprintf(out, 32, isfinite(x) ? "%.4f" : "null", x);
+    return out;
+}
 
 static tp_status run(tp_args *args) {
     tp_lm_config config;
@@ -40,13 +47,15 @@ static tp_status run(tp_args *args) {
         .progress = tp_args_progress(args),
     };
     tp_pretrain_result r;
+    char perplexity[32], bits[32];
     TP_TRY(tp_pretrain(&options, &r));
     if (tp_args_flag(args, "json"))
         printf("{\"steps\": %lld, \"tokens_seen\": %lld, \"train_tokens\": %lld, \"train_documents\": %lld, "
-               "\"held_out_documents\": %lld, \"train_loss\": %.6f, \"held_out_perplexity\": %.4f, "
-               "\"held_out_bits_per_byte\": %.4f, \"seconds\": %.1f}\n",
+               "\"held_out_documents\": %lld, \"train_loss\": %.6f, \"held_out_perplexity\": %s, "
+               "\"held_out_bits_per_byte\": %s, \"seconds\": %.1f}\n",
                (long long)r.steps, (long long)r.tokens_seen, (long long)r.train_tokens, (long long)r.train_documents,
-               (long long)r.held_out_documents, r.train_loss, r.perplexity, r.bits_per_byte, r.seconds);
+               (long long)r.held_out_documents, r.train_loss, number(r.perplexity, perplexity),
+               number(r.bits_per_byte, bits), r.seconds);
     else
         printf("%s: %lld steps, %lld tokens seen; held out: perplexity %.2f, %.4f bits per byte\n", options.out,
                (long long)r.steps, (long long)r.tokens_seen, r.perplexity, r.bits_per_byte);

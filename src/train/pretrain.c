@@ -22,6 +22,7 @@ typedef struct {
     tp_token_batch batch;
     int64_t *order;    /* of the training pieces in this epoch */
     int64_t epoch, at; /* the next piece is order[at] */
+    int64_t context;   /* longest sequence */
     int64_t step, total_steps, tokens_seen;
     double recent_loss; /* running mean over about 50 updates */
     char *state_path;
@@ -31,6 +32,8 @@ typedef struct {
 
 static tp_status read_documents(run *r) {
     const tp_pretrain_options *o = r->o;
+    int64_t longest = o->config->max_position_embeddings;
+    r->context = longest > 0 && longest < o->context ? longest : o->context;
     tp_corpus *corpus = tp_corpus_open(o->files, o->n_files);
     if (corpus == NULL) return tp_last_status();
     const char *text;
@@ -39,7 +42,7 @@ static tp_status read_documents(run *r) {
     while (status == TP_OK && tp_corpus_next(corpus, &text, &n)) {
         /* by its content, so that a document stays on its side whatever files it comes in */
         bool keep = (double)(tp_hash64(text, n) >> 11) * 0x1p-53 < o->held_out;
-        status = tp_documents_add(keep ? &r->held_out : &r->train, r->tokenizer, text, n, o->context, !keep);
+        status = tp_documents_add(keep ? &r->held_out : &r->train, r->tokenizer, text, n, r->context, !keep);
     }
     if (status == TP_OK) status = tp_corpus_status(corpus);
     tp_corpus_close(corpus);
@@ -102,9 +105,19 @@ static void finish_score(tp_text_score *s) {
     s->bits_per_byte = s->bytes > 0 ? s->nats / log(2.0) / (double)s->bytes : NAN;
 }
 
+/* Tokens scored at once: 4096, or fewer where that many rows of logits would be more than 256 MB. */
+static int64_t scored_at_once(const tp_lm *lm) {
+    int64_t n = ((int64_t)256 << 20) / ((int64_t)sizeof(float) * lm->config.vocab_size);
+    return n < 1 ? 1 : n > 4096 ? 4096 : n;
+}
+
 tp_status tp_score_corpus(const tp_lm *lm, tp_corpus *corpus, int64_t context, tp_math math, tp_progress *progress,
                           tp_text_score *score) {
     *score = (tp_text_score){0};
+    if (lm->tokenizer == NULL) return tp_fail(TP_ERR_ARGUMENT, "a model without its tokenizer cannot score text");
+    if (context < 1)
+        return tp_fail(TP_ERR_ARGUMENT, "a context of %lld tokens was asked for, at least 1 is needed",
+                       (long long)context);
     tp_tape *tape = tp_tape_new(math);
     tape->frozen = true;
     tp_documents some = {0};
@@ -117,7 +130,7 @@ tp_status tp_score_corpus(const tp_lm *lm, tp_corpus *corpus, int64_t context, t
         more = tp_corpus_next(corpus, &text, &n);
         if (more) status = tp_documents_add(&some, lm->tokenizer, text, n, context, false);
         if (status == TP_OK && (some.bytes > 1 << 20 || !more)) {
-            score_documents(lm, &some, tape, 4096, progress, score);
+            score_documents(lm, &some, tape, scored_at_once(lm), progress, score);
             tp_documents_free(&some);
         }
     }
@@ -138,12 +151,23 @@ static tp_text_score evaluate(run *r) {
 
 /* ---- state ---- */
 
-/* What must be equal for a state to be gone on from; a change elsewhere (more steps) is the user's right. */
+static json_t *fingerprint_json(tp_hash *h) {
+    char hex[33];
+    tp_hash_end(h, hex);
+    return json_string(hex);
+}
+
+/* What must be equal for a state to be gone on from: what its weights are of, and what decides the order of the data. A
+ * change elsewhere (more steps, a lower rate) is the user's right. */
 static json_t *identity(const run *r) {
     const tp_pretrain_options *o = r->o;
-    return json_pack("{s:I, s:I, s:I, s:I, s:s}", "seed", (json_int_t)o->seed, "batch_tokens",
-                     (json_int_t)o->batch_tokens, "context", (json_int_t)o->context, "train_tokens",
-                     (json_int_t)r->train.tokens.len, "tokenizer", tp_tokenizer_fingerprint(r->tokenizer));
+    tp_hash *model = tp_hash_new(), *text = tp_hash_new();
+    tp_lm_config_hash(o->config, model);
+    tp_hash_add(text, r->train.tokens.data, r->train.tokens.len * sizeof *r->train.tokens.data);
+    return json_pack("{s:I, s:I, s:I, s:s, s:o, s:o}", "seed", (json_int_t)o->seed, "batch_tokens",
+                     (json_int_t)o->batch_tokens, "context", (json_int_t)r->context, "tokenizer",
+                     tp_tokenizer_fingerprint(r->tokenizer), "model", fingerprint_json(model), "training_text",
+                     fingerprint_json(text));
 }
 
 static tp_status save_state(run *r) {
@@ -159,20 +183,18 @@ static tp_status load_state(run *r) {
     json_t *note;
     TP_TRY(tp_state_load(r->state_path, r->adamw, &note));
     json_t *mine = identity(r);
-    tp_status status = TP_OK;
+    tp_status status = tp_state_check_run(r->state_path, note, mine);
     json_int_t step = 0, epoch = 0, at = 0, seen = 0;
     double loss = 0;
-    if (!json_equal(mine, json_object_get(note, "run")))
-        status = tp_fail(TP_ERR_ARGUMENT,
-                         "%s comes from a run with other text, tokenizer, seed or batches; go on with those, or choose "
-                         "another --out folder",
-                         r->state_path);
-    else if (json_unpack(note, "{s:I, s:I, s:I, s:I, s:f}", "step", &step, "epoch", &epoch, "at", &at, "tokens_seen",
-                         &seen, "recent_loss", &loss) != 0 ||
-             step < 0 || at < 0 || at > (json_int_t)r->train.n_pieces)
+    if (status == TP_OK && (json_unpack(note, "{s:I, s:I, s:I, s:I, s:f}", "step", &step, "epoch", &epoch, "at", &at,
+                                        "tokens_seen", &seen, "recent_loss", &loss) != 0 ||
+                            step < 0 || epoch < 0 || at < 0 || at > (json_int_t)r->train.n_pieces))
         status = tp_fail(TP_ERR_FORMAT, "%s: its counters are broken", r->state_path);
-    else
-        r->step = step, r->epoch = epoch, r->at = at, r->tokens_seen = seen, r->recent_loss = loss;
+    if (status == TP_OK && step > r->total_steps)
+        status = tp_fail(TP_ERR_ARGUMENT,
+                         "%s has made %lld steps already, more than the %lld asked for; choose another --out folder",
+                         r->state_path, (long long)step, (long long)r->total_steps);
+    if (status == TP_OK) r->step = step, r->epoch = epoch, r->at = at, r->tokens_seen = seen, r->recent_loss = loss;
     json_decref(mine);
     json_decref(note);
     return status;
@@ -217,7 +239,8 @@ static tp_status train(run *r) {
 }
 
 static tp_status copy_tokenizer(const char *from, const char *to) {
-    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", NULL};
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+                                        "special_tokens_map.json", NULL};
     for (int i = 0; names[i]; i++) {
         char *source = tp_path_join(from, names[i]), *target = tp_path_join(to, names[i]), *bytes = NULL;
         size_t n;
@@ -232,10 +255,25 @@ static tp_status copy_tokenizer(const char *from, const char *to) {
     return TP_OK;
 }
 
+static tp_status check_options(const tp_pretrain_options *o) {
+    if (o->context < 1 || o->batch_tokens < 1)
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "a context of %lld tokens and batches of %lld were asked for, at least 1 of each is needed",
+                       (long long)o->context, (long long)o->batch_tokens);
+    if (o->steps <= 0 && !(o->epochs > 0))
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "neither a number of steps nor of epochs above 0 was given: there is nothing to do");
+    if (!tp_is_dir(o->tokenizer))
+        return tp_fail(TP_ERR_IO, "%s is not a folder; the folder of a tokenizer was expected", o->tokenizer);
+    return TP_OK;
+}
+
 static tp_status pretrain(run *r, tp_pretrain_result *result) {
     const tp_pretrain_options *o = r->o;
     double start = tp_now();
+    TP_TRY(check_options(o));
     TP_TRY(tp_make_dirs(o->out));
+    tp_remove_leftovers(o->out);
     r->tokenizer = tp_tokenizer_load(o->tokenizer, NULL);
     if (r->tokenizer == NULL) return tp_last_status();
     if (tp_tokenizer_size(r->tokenizer) > o->config->vocab_size)
@@ -256,6 +294,9 @@ static tp_status pretrain(run *r, tp_pretrain_result *result) {
     result->resumed = tp_path_exists(r->state_path);
     if (result->resumed) TP_TRY(load_state(r));
     begin_epoch(r);
+    if (r->context < o->context)
+        tp_progress_say(o->progress, "sequences are cut at %lld tokens, the model's max_position_embeddings",
+                        (long long)r->context);
     tp_progress_say(o->progress, "%lld parameters, %lld documents, %lld tokens, %lld steps%s",
                     (long long)tp_lm_n_parameters(r->lm), (long long)r->train.n_documents, (long long)train_inputs,
                     (long long)r->total_steps, result->resumed ? ", resumed" : "");

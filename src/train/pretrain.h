@@ -16,13 +16,13 @@
 
 typedef struct tp_pretrain_options {
     const tp_lm_config *config;
-    const char *tokenizer;    /* folder */
+    const char *tokenizer;    /* folder; its files are copied beside the model */
     const char *const *files; /* training text, as tp_corpus_open takes it */
     size_t n_files;
     const char *out; /* folder: state while training, the model at the end */
     int64_t steps;   /* updates; 0: so many that `epochs` passes are made */
     double epochs;
-    int64_t batch_tokens, context;
+    int64_t batch_tokens, context; /* context: at most the configuration's max_position_embeddings counts */
     double lr, min_lr_ratio;
     int64_t warmup;
     tp_adamw_options adamw;
@@ -39,7 +39,7 @@ typedef struct tp_pretrain_options {
 typedef struct tp_pretrain_result {
     int64_t steps, tokens_seen, train_documents, held_out_documents, train_tokens;
     double train_loss;                /* nats per token, mean of the last 50 updates */
-    double perplexity, bits_per_byte; /* on the held-out documents */
+    double perplexity, bits_per_byte; /* on the held-out documents; NAN if there are none */
     double seconds;                   /* of this call */
     bool resumed;
 } tp_pretrain_result;
@@ -48,7 +48,9 @@ typedef struct tp_pretrain_result {
  */
 tp_status tp_pretrain(const tp_pretrain_options *options, tp_pretrain_result *result);
 
-/* How well a model predicts text: each document alone, BOS before it, cut at `context` tokens; EOS is not counted. */
+/* How well a model predicts text: each document alone, BOS before it, cut into pieces of `context` tokens; EOS is not
+ * counted. Without a BOS token nothing predicts a document's first token, so it is not counted either. Without any
+ * document the perplexity is NAN. */
 typedef struct tp_text_score {
     int64_t documents, tokens, bytes;
     double nats; /* total negative log likelihood */
