@@ -1,0 +1,371 @@
+/* train/objective and train/validate: losses equal what a plain forward pass gives, their gradient with respect to the
+ * bridge is that of central differences through the whole receiver, frozen weights get none, and validation equals
+ * scoring every answer by itself. */
+#include "tiny_training.h"
+
+#include "train/objective.h"
+#include "train/validate.h"
+
+#include <math.h>
+
+static char *dir;
+static tp_lm *sender, *receiver;
+static tp_task *task;
+
+static int set_up(void **state) {
+    (void)state;
+    dir = check_temp_dir();
+    tiny_pair_make(dir);
+    tiny_pair_write_task(dir, 90);
+    sender = tiny_pair_load(dir, "sender");
+    receiver = tiny_pair_load(dir, "receiver");
+    task = tiny_task(dir);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    tp_task_free(task);
+    tp_lm_free(sender);
+    tp_lm_free(receiver);
+    check_remove_dir(dir);
+    return 0;
+}
+
+/* A relay with an untrained bridge, whose parameters are larger than new ones so that all of them matter. */
+static tp_relay *make_relay(const char *changes) {
+    tp_relay *r = tp_relay_new(tiny_recipe(changes), sender, receiver, task);
+    check_not_null(r);
+    tp_bridge *b = tp_bridge_new(&r->recipe->bridge, sender->config.d_model, receiver->config.d_model, NULL, 3);
+    check_not_null(b);
+    for (size_t i = 0; i < b->params.n; i++) {
+        const tp_weight *w = b->params.items[i];
+        if (w->rows > 1) tp_weight_init_normal(w, 5, 0.4);
+    }
+    tp_relay_set_bridge(r, b, task);
+    return r;
+}
+
+static tp_state_cache *states_of(const tp_relay *r, const tp_dataset *set) {
+    tp_state_cache *c = tp_state_cache_new(&r->tap, set->examples, set->n, TP_CACHE_MEMORY, 1 << 24, NULL);
+    check_not_null(c);
+    return c;
+}
+
+/* The soft tokens of validation row i, [M, d_receiver]; free with tp_free. */
+static float *soft_of(const tp_relay *r, tp_state_cache *states, int64_t i) {
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    tape->frozen = true;
+    const int64_t *offsets;
+    tp_var *hidden = tp_state_cache_fetch(states, tape, &i, 1, &offsets);
+    tp_var *soft = tp_relay_soft(r, tape, hidden, offsets, 1);
+    size_t bytes = (size_t)(soft->rows * soft->cols) * sizeof(float);
+    float *out = memcpy(tp_alloc(bytes), soft->data, bytes);
+    tp_tape_free(tape);
+    return out;
+}
+
+/* log p of each token of a label's answer after soft tokens, by one forward pass of the whole sequence without any
+ * cache; their number. */
+static int64_t answer_logs(const tp_relay *r, const float *soft, int label, double *logs) {
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    tape->frozen = true;
+    const tp_ids *answer = tp_layout_label(r->layout, label);
+    tp_layout_item item = {.answer = answer->data, .n_answer = answer->len};
+    tp_layout_batch b;
+    check_ok(tp_layout_build(r->layout, tape->arena, &item, 1, r->recipe->bridge.soft_tokens, &b));
+    tp_var *prefix = tp_var_leaf(tape, soft, r->recipe->bridge.soft_tokens, receiver->config.d_model);
+    tp_var *x = tp_layout_input(tape, receiver, &b, prefix);
+    x = tp_lm_blocks(tape, receiver, x, &(tp_batch){.n_sequences = 1, .offsets = b.offsets}, 0,
+                     receiver->config.n_layers);
+    tp_var *logits = tp_lm_logits(tape, receiver, x);
+    for (int64_t t = 0; t < (int64_t)answer->len; t++) {
+        const float *row = logits->data + (b.n_rows - (int64_t)answer->len + t) * logits->cols;
+        double sum = 0;
+        for (int64_t v = 0; v < logits->cols; v++) sum += exp((double)row[v]);
+        logs[t] = row[answer->data[t]] - log(sum);
+    }
+    tp_tape_free(tape);
+    return (int64_t)answer->len;
+}
+
+/* ---- the objective ---- */
+
+enum { N = 6 };
+
+static const char three_losses[] =
+    "{\"losses\": [{\"name\": \"lm\", \"weight\": 0.7},"
+    " {\"name\": \"first_token\", \"weight\": 0.8, \"schedule\": {\"kind\": \"anneal\", \"from\": 2, \"to\": 10}},"
+    " {\"name\": \"diversity\", \"weight\": 0.6, \"schedule\": {\"kind\": \"window\", \"from\": 3, \"to\": 7}}],"
+    " \"bridge\": {\"dropout\": 0}}";
+
+/* The objective of N validation rows. With `backward`, gradients are left in the bridge's parameters. */
+static double objective(const tp_relay *r, tp_state_cache *states, int64_t step, bool backward,
+                        tp_objective_values *values) {
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    tape->frozen = !backward;
+    int64_t indices[N];
+    const tp_example *rows[N];
+    for (int64_t i = 0; i < N; i++) indices[i] = i, rows[i] = &task->valid.examples[i];
+    const int64_t *offsets;
+    tp_var *hidden = tp_state_cache_fetch(states, tape, indices, N, &offsets), *loss;
+    check_ok(tp_objective(r, tape, tp_relay_soft(r, tape, hidden, offsets, N), rows, N, step, &loss, values));
+    assert_true((double)loss->data[0] == values->total);
+    if (backward) tp_backward(tape, loss, 1);
+    double total = loss->data[0];
+    tp_tape_free(tape);
+    return total;
+}
+
+static void losses_are_those_of_a_plain_forward_pass(void **state) {
+    (void)state;
+    tp_relay *r = make_relay(three_losses);
+    tp_state_cache *states = states_of(r, &task->valid);
+    double lm = 0, first = 0, logs[64], cosines = 0;
+    int64_t n_tokens = 0;
+    float *soft[N];
+    int64_t width = r->recipe->bridge.soft_tokens * receiver->config.d_model;
+    for (int64_t i = 0; i < N; i++) {
+        soft[i] = soft_of(r, states, i);
+        int64_t n = answer_logs(r, soft[i], task->valid.examples[i].label, logs);
+        for (int64_t t = 0; t < n; t++) lm -= logs[t];
+        first -= logs[0] / N;
+        n_tokens += n;
+    }
+    lm /= (double)n_tokens;
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            double ab = 0, aa = 0, bb = 0;
+            for (int64_t k = 0; k < width; k++) {
+                ab += (double)soft[i][k] * soft[j][k];
+                aa += (double)soft[i][k] * soft[i][k];
+                bb += (double)soft[j][k] * soft[j][k];
+            }
+            if (i != j) cosines += ab / sqrt(aa * bb) / (N * (N - 1));
+        }
+    const struct {
+        int64_t step;
+        double first_weight, diversity_weight;
+    } cases[] = {{0, 0, 0}, {2, 0, 0}, {3, 0.1, 0.6}, {6, 0.4, 0.6}, {7, 0.5, 0}, {10, 0.8, 0}, {99, 0.8, 0}};
+    for (int c = 0; c < 7; c++) {
+        tp_objective_values v;
+        double total = objective(r, states, cases[c].step, false, &v);
+        assert_true(fabs(v.losses[TP_LOSS_LM] - lm) < 1e-4);
+        if (cases[c].first_weight == 0) assert_true(isnan(v.losses[TP_LOSS_FIRST_TOKEN])); /* not even computed */
+        if (cases[c].first_weight > 0) assert_true(fabs(v.losses[TP_LOSS_FIRST_TOKEN] - first) < 1e-4);
+        if (cases[c].diversity_weight == 0) assert_true(isnan(v.losses[TP_LOSS_DIVERSITY]));
+        if (cases[c].diversity_weight > 0) assert_true(fabs(v.losses[TP_LOSS_DIVERSITY] - cosines) < 1e-4);
+        double expected = 0.7 * lm + cases[c].first_weight * first + cases[c].diversity_weight * cosines;
+        assert_true(fabs(total - expected) < 2e-4);
+    }
+    for (int i = 0; i < N; i++) tp_free(soft[i]);
+    tp_state_cache_free(states);
+    tp_relay_free(r);
+}
+
+/* Adds `amount` times the direction to the weight. */
+static void move(const tp_weight *w, const float *direction, double amount) {
+    float *values = tp_weight_values(w);
+    for (int64_t i = 0; i < w->rows * w->cols; i++) values[i] += (float)(amount * direction[i]);
+}
+
+/* How fast the objective rises along a direction of length 1, by central differences. */
+static double slope(const tp_relay *r, tp_state_cache *states, const tp_weight *w, const float *direction) {
+    const double h = 0.01;
+    size_t bytes = (size_t)(w->rows * w->cols) * sizeof(float);
+    float *kept = memcpy(tp_alloc(bytes), w->data, bytes);
+    tp_objective_values v;
+    double loss[2];
+    for (int side = 0; side < 2; side++) {
+        move(w, direction, side ? h : -h);
+        loss[side] = objective(r, states, 6, false, &v);
+        memcpy(tp_weight_values(w), kept, bytes);
+    }
+    tp_free(kept);
+    return (loss[1] - loss[0]) / (2 * h);
+}
+
+static double length_of(const float *x, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
+    return sqrt(sum);
+}
+
+static void its_gradient_is_that_of_central_differences(void **state) {
+    (void)state;
+    tp_relay *r = make_relay(three_losses);
+    tp_state_cache *states = states_of(r, &task->valid);
+    tp_objective_values v;
+    objective(r, states, 6, true, &v); /* all three losses are at work */
+    const tp_params *params = &r->bridge->params;
+    double all = tp_params_grad_norm(params);
+    assert_true(all > 0.1);
+    int important = 0;
+    for (size_t p = 0; p < params->n; p++) {
+        const tp_weight *w = params->items[p];
+        int64_t n = w->rows * w->cols;
+        float *gradient = tp_alloc((size_t)n * sizeof(float)), *direction = tp_alloc((size_t)n * sizeof(float));
+        memcpy(gradient, w->grad, (size_t)n * sizeof(float));
+        for (int way = 0; way < 3; way++) { /* up the gradient itself, and two others */
+            tp_rng rng = tp_rng_stream((uint64_t)way, "direction", p);
+            if (way == 0)
+                memcpy(direction, gradient, (size_t)n * sizeof(float));
+            else
+                tp_rng_fill_normal(&rng, direction, (size_t)n, 1);
+            double length = length_of(direction, n), expected = 0;
+            if (length < 1e-12) continue; /* no gradient: a key's bias moves all scores alike */
+            for (int64_t i = 0; i < n; i++) {
+                direction[i] = (float)(direction[i] / length);
+                expected += (double)direction[i] * gradient[i];
+            }
+            double found = slope(r, states, w, direction);
+            if (fabs(found - expected) > 0.02 * length_of(gradient, n) + 2e-3 * all)
+                fail_msg("%s, direction %d: the slope is %g, the gradient says %g", w->name, way, found, expected);
+            important += way == 0 && length > 0.02 * all;
+        }
+        tp_free(gradient);
+        tp_free(direction);
+    }
+    assert_true(important >= 8); /* the tolerance does not swallow everything */
+    tp_state_cache_free(states);
+    tp_relay_free(r);
+}
+
+static tp_status check_frozen(void *context, tp_weight *w, const char *name, int64_t rows, int64_t cols) {
+    (void)context, (void)rows, (void)cols;
+    if (w->grad != NULL) fail_msg("the frozen weight %s has a gradient", name);
+    return TP_OK;
+}
+
+static void frozen_models_get_no_gradient(void **state) {
+    (void)state;
+    tp_relay *r = make_relay(three_losses);
+    tp_state_cache *states = states_of(r, &task->valid);
+    tp_objective_values v;
+    objective(r, states, 6, true, &v);
+    assert_true(tp_params_grad_norm(&r->bridge->params) > 0);
+    check_ok(tp_lm_visit(sender, check_frozen, NULL));
+    check_ok(tp_lm_visit(receiver, check_frozen, NULL));
+    tp_state_cache_free(states);
+    tp_relay_free(r);
+}
+
+static void a_step_without_any_loss_changes_nothing(void **state) {
+    (void)state;
+    tp_relay *r = make_relay("{\"losses\": [{\"name\": \"lm\", \"weight\": 1, \"schedule\": {\"kind\": \"window\", "
+                             "\"from\": 5, \"to\": 9}}]}");
+    tp_state_cache *states = states_of(r, &task->valid);
+    tp_objective_values v;
+    assert_true(objective(r, states, 4, true, &v) == 0);
+    assert_true(tp_params_grad_norm(&r->bridge->params) == 0);
+    assert_true(objective(r, states, 5, true, &v) > 0);
+    assert_true(tp_params_grad_norm(&r->bridge->params) > 0);
+    tp_state_cache_free(states);
+    tp_relay_free(r);
+}
+
+/* ---- validation ---- */
+
+static void validation_is_scoring_every_answer_by_itself(void **state) {
+    (void)state;
+    tp_relay *r = make_relay(NULL);
+    /* the training rows as well: more than go at once */
+    const tp_dataset *sets[] = {&task->valid, &task->train};
+    for (int which = 0; which < 2; which++) {
+        const tp_dataset *set = sets[which];
+        assert_int_equal(set->n > 64, which == 1);
+        tp_state_cache *states = states_of(r, set);
+        int64_t right = 0;
+        double loss = 0, logs[64];
+        for (size_t i = 0; i < set->n; i++) {
+            float *soft = soft_of(r, states, (int64_t)i);
+            double scores[3] = {0}, sum = 0;
+            int best = 0;
+            for (int label = 0; label < 3; label++) {
+                int64_t n = answer_logs(r, soft, label, logs);
+                for (int64_t t = 0; t < n; t++) scores[label] += logs[t];
+                if (scores[label] > scores[best]) best = label;
+            }
+            for (int label = 0; label < 3; label++) sum += exp(scores[label] - scores[best]);
+            right += best == set->examples[i].label;
+            loss -= scores[set->examples[i].label] - scores[best] - log(sum);
+            tp_free(soft);
+        }
+        tp_validation v;
+        check_ok(tp_validate(r, states, set, (int64_t)set->n, &v));
+        assert_int_equal(v.n, set->n);
+        assert_true(right > 0 && right < (int64_t)set->n); /* or this says little */
+        assert_true(v.accuracy == (double)right / (double)set->n);
+        assert_true(fabs(v.loss - loss / (double)set->n) < 1e-4 * loss);
+        tp_state_cache_free(states);
+    }
+    tp_relay_free(r);
+}
+
+static void a_quick_look_is_what_the_receiver_says(void **state) {
+    (void)state;
+    tp_relay *r = make_relay(NULL);
+    tp_state_cache *states = states_of(r, &task->valid);
+    int64_t n = (int64_t)task->valid.n, right = 0, different = 0, max = tp_relay_longest_answer(r);
+    char **answers = tp_alloc((size_t)n * sizeof *answers);
+    for (int64_t i = 0; i < n; i++) {
+        tp_tape *tape = tp_tape_new(TP_MATH_F32);
+        tape->frozen = true;
+        float *soft = soft_of(r, states, i);
+        tp_prompts prompts;
+        tp_var *prefix = tp_var_leaf(tape, soft, r->recipe->bridge.soft_tokens, receiver->config.d_model);
+        check_ok(tp_relay_prompts(r, tape, prefix, NULL, 1, &prompts));
+        check_ok(tp_relay_generate(r, &prompts, max, &answers[i]));
+        right += tp_task_parse_answer(task, answers[i], strlen(answers[i])) == task->valid.examples[i].label;
+        bool first = true;
+        for (int64_t j = 0; j < i; j++) first = first && strcmp(answers[i], answers[j]) != 0;
+        different += first;
+        tp_free(soft);
+        tp_tape_free(tape);
+    }
+    tp_quick_look look;
+    check_ok(tp_quick_evaluate(r, states, task, 1000, 3, &look)); /* more than there are: every row once */
+    assert_int_equal(look.n, n);
+    assert_true(look.accuracy == (double)right / (double)n);
+    assert_true(look.diversity == (double)different / (double)n);
+    for (int i = 0; i < 3; i++) assert_non_null(strstr(look.by_class, tiny_labels[i]));
+    assert_non_null(strstr(look.samples, "\" -> \""));
+    tp_quick_look some, again, later;
+    check_ok(tp_quick_evaluate(r, states, task, 5, 3, &some));
+    check_ok(tp_quick_evaluate(r, states, task, 5, 3, &again));
+    check_ok(tp_quick_evaluate(r, states, task, 5, 4, &later));
+    assert_int_equal(some.n, 5);
+    assert_string_equal(some.samples, again.samples);
+    assert_string_not_equal(some.samples, later.samples); /* other rows at another step */
+    for (int64_t i = 0; i < n; i++) tp_free(answers[i]);
+    tp_free(answers);
+    tp_state_cache_free(states);
+    tp_relay_free(r);
+}
+
+static void a_quick_look_may_be_larger_than_a_batch(void **state) {
+    (void)state;
+    tp_relay *r = make_relay(NULL);
+    tp_task larger = *task;
+    larger.valid = task->train; /* 72 rows */
+    tp_state_cache *states = states_of(r, &larger.valid);
+    tp_quick_look look;
+    check_ok(tp_quick_evaluate(r, states, &larger, 70, 0, &look));
+    assert_int_equal(look.n, 70);
+    assert_true(fabs(look.diversity * 70 - round(look.diversity * 70)) < 1e-9);
+    tp_state_cache_free(states);
+    tp_relay_free(r);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(losses_are_those_of_a_plain_forward_pass),
+        cmocka_unit_test(its_gradient_is_that_of_central_differences),
+        cmocka_unit_test(frozen_models_get_no_gradient),
+        cmocka_unit_test(a_step_without_any_loss_changes_nothing),
+        cmocka_unit_test(validation_is_scoring_every_answer_by_itself),
+        cmocka_unit_test(a_quick_look_is_what_the_receiver_says),
+        cmocka_unit_test(a_quick_look_may_be_larger_than_a_batch),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
