@@ -295,6 +295,18 @@ static void a_state_of_another_run_is_refused_by_name(void **state) {
     snprintf(stranger->fingerprint, sizeof stranger->fingerprint, "%s", receiver->fingerprint);
     check_error(train_on(task, stranger, receiver, out, NULL, 0, &result), "`sender`");
     tp_lm_free(stranger);
+    tiny_documents documents = {0}; /* the same weights, other tokens */
+    check_ok(tp_make_dirs(in_dir("other tokens")));
+    check_ok(tp_bpe_train(TP_BPE_SENTENCEPIECE, 340, tiny_pair_next, &documents, in_dir("other tokens")));
+    for (int role = 0; role < 2; role++) {
+        tp_lm *model = role ? receiver : sender;
+        tp_tokenizer *own = model->tokenizer;
+        model->tokenizer = tp_tokenizer_load(in_dir("other tokens"), NULL);
+        check_not_null(model->tokenizer);
+        check_error(train(out, NULL, 0, &result), role ? "`receiver_tokenizer`" : "`sender_tokenizer`");
+        tp_tokenizer_free(model->tokenizer);
+        model->tokenizer = own;
+    }
     assert_int_equal(truncate(in_dir("mine/state.safetensors"), 3000), 0);
     check_error(train(out, NULL, 0, &result), "mine/state.safetensors");
     shell("cp '%s.before/state.safetensors' '%s'", out, out);

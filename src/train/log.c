@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A line cut off by a kill is no JSON, hence goes too. */
 static bool belongs_to_the_past(const char *line, size_t n, int64_t step) {
@@ -40,7 +41,9 @@ tp_status tp_log_add(const char *path, json_t *line) {
     FILE *file = fopen(path, "ae");
     int error = file ? 0 : errno;
     if (file && fprintf(file, "%s\n", text) < 0) error = errno;
-    if (file && fclose(file) != 0) error = errno;
+    if (file && fflush(file) != 0) error = errno;
+    if (file) (void)fsync(fileno(file)); /* a state is saved after the lines before it: so it is on the disk, too */
+    if (file && fclose(file) != 0 && error == 0) error = errno;
     free(text);
     return error ? tp_fail(TP_ERR_IO, "cannot write %s: %s", path, strerror(error)) : TP_OK;
 }
