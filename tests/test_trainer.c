@@ -272,7 +272,8 @@ static void a_full_disk_loses_nothing(void **state) {
 
 static void a_state_of_another_run_is_refused_by_name(void **state) {
     (void)state;
-    const char *out = in_dir("mine");
+    char out[4096];
+    snprintf(out, sizeof out, "%s", in_dir("mine"));
     check_stop(out, NULL, 12);
     shell("cp -r '%s' '%s.before'", out, out);
     tp_train_result result;

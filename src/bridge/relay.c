@@ -23,7 +23,7 @@ static tp_relay *assemble(tp_recipe *recipe, const tp_lm *sender, const tp_lm *r
 }
 
 static tp_status has_tokenizer(const tp_lm *lm, const char *role) {
-    if (lm == NULL || lm->tokenizer) return TP_OK;
+    if (lm == NULL || lm->tokenizer) return TP_OK; /* without a model there is nothing to tokenize */
     return tp_fail(TP_ERR_ARGUMENT,
                    "the %s %s has no tokenizer: its folder must hold a tokenizer.json or "
                    "tokenizer.model, and be loaded with it",
@@ -59,7 +59,6 @@ static tp_status least_rows(const tp_relay *r, int64_t *rows) {
 /* The layout, once the labels' names stand. All of it must fit into the receiver's context; a text in it gets what the
  * rest leaves. */
 static tp_status lay_out(tp_relay *r) {
-    TP_TRY(has_tokenizer(r->sender, "sender"));
     TP_TRY(has_tokenizer(r->receiver, "receiver"));
     int64_t wanted = r->recipe->sender.max_tokens, context = context_of(r->receiver), rows;
     r->layout = new_layout(r, wanted);
@@ -83,6 +82,7 @@ tp_relay *tp_relay_new(tp_recipe *recipe, const tp_lm *sender, const tp_lm *rece
     tp_relay *r = assemble(recipe, sender, receiver, tp_strdup(prompt), task->n_labels);
     for (int i = 0; i < r->n_labels; i++) r->label_names[i] = tp_strdup(task->labels[i].name);
     tp_status status = tp_recipe_layer(recipe, sender->config.n_layers, &r->tap.layer);
+    if (status == TP_OK) status = has_tokenizer(sender, "sender");
     if (status == TP_OK) status = lay_out(r);
     if (status == TP_OK) return r;
     tp_relay_free(r);
@@ -113,7 +113,7 @@ tp_relay *tp_relay_load(const char *folder, const tp_lm *sender, const tp_lm *re
     r->bridge = trained->bridge;
     tp_params_freeze(&r->bridge->params);
     r->tap.layer = trained->layer;
-    if (receiver == NULL || lay_out(r) == TP_OK) return r;
+    if (has_tokenizer(sender, "sender") == TP_OK && (receiver == NULL || lay_out(r) == TP_OK)) return r;
     tp_relay_free(r);
     return NULL;
 }
