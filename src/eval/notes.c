@@ -1,5 +1,6 @@
 /* What a table means, in sentences: does the bridge beat the words alone, is what it gains communication, is it faster,
  * what was cut or doubled in the data. A table does not hide where the bridge loses. */
+#include "base/mem.h"
 #include "base/str.h"
 #include "eval/table.h"
 
@@ -59,28 +60,48 @@ static bool says_always_the_same(const notes *n, const tp_row_summary *c) {
     return true;
 }
 
-/* Controls are compared with the majority label: what they keep above it did not come from the source. A control that
- * gives every text one answer is right as often as that label occurs, which may be above the label most frequent in
- * train, and is no communication. */
+/* How often answers in these proportions are right if they are given without looking at the text: the sum over labels
+ * of its share among the rows times its share among the answers. Mean over runs. */
+static double blind_accuracy(const notes *n, const tp_row_summary *r) {
+    double sum = 0;
+    for (size_t k = 0; k < n->n_runs; k++) {
+        const tp_results *run = n->runs[k];
+        const int32_t *answers = tp_results_get(run, r->method)->readings[r->reading].predictions.labels;
+        double *shares = tp_alloc((size_t)run->n_labels * sizeof *shares);
+        for (size_t i = 0; i < run->truth.n; i++)
+            if (answers[i] >= 0) shares[answers[i]] += 1.0 / (double)run->truth.n;
+        for (size_t i = 0; i < run->truth.n; i++) sum += shares[run->truth.examples[i].label] / (double)run->truth.n;
+        tp_free(shares);
+    }
+    return sum / (double)n->n_runs;
+}
+
+/* What a control gets right beyond answering blindly did not come through the bridge as it should. An alarm must not go
+ * off by chance: the interval is Bonferroni's, for as many controls as there are. */
 static void controls(notes *n) {
-    const tp_row_summary *majority = row(n, &tp_method_majority, TP_READ_DIRECT);
     static const tp_method *const all[] = {&tp_method_zero, &tp_method_noise, &tp_method_shuffled,
                                            &tp_method_receiver_alone};
-    for (size_t i = 0; majority && i < sizeof all / sizeof all[0]; i++) {
+    enum { N_CONTROLS = sizeof all / sizeof all[0] };
+    size_t rows = n->runs[0]->truth.n;
+    for (size_t i = 0; i < N_CONTROLS; i++) {
         const tp_row_summary *c = row(n, all[i], TP_READ_SCORE);
         if (c == NULL) continue;
+        double blind = blind_accuracy(n, c);
+        tp_interval interval = tp_wilson((size_t)llround(c->mean * (double)rows), rows, 1 - 0.05 / N_CONTROLS);
         if (says_always_the_same(n, c))
             tp_str_appendf(&n->text, "- Control, %s: %.1f %%, one and the same answer for every text, as it must be.\n",
                            all[i]->title, 100 * c->mean);
-        else if (c->interval.low <= majority->mean)
-            tp_str_appendf(&n->text, "- Control, %s: %.1f %%, not above the majority label (%.1f %%), as it must be.\n",
-                           all[i]->title, 100 * c->mean, 100 * majority->mean);
-        else
+        else if (interval.low <= blind)
             tp_str_appendf(
                 &n->text,
-                "- Control, %s: %.1f %%, ABOVE the majority label (%.1f %%): so much of the bridge's accuracy "
-                "is not communication.\n",
-                all[i]->title, 100 * c->mean, 100 * majority->mean);
+                "- Control, %s: %.1f %%, not told apart from the same answers given blindly (%.1f %%), as it "
+                "must be.\n",
+                all[i]->title, 100 * c->mean, 100 * blind);
+        else
+            tp_str_appendf(&n->text,
+                           "- Control, %s: %.1f %%, ABOVE the same answers given blindly (%.1f %%): so much of the "
+                           "bridge's accuracy is not communication.\n",
+                           all[i]->title, 100 * c->mean, 100 * blind);
     }
 }
 
