@@ -441,6 +441,19 @@ static void folders_that_cannot_be_written_are_refused_at_once(void **state) {
     check_error(train(in_dir("train.csv"), NULL, 0, &result), "train.csv");
 }
 
+static void two_runs_cannot_share_a_folder(void **state) {
+    (void)state;
+    const char *out = in_dir("shared");
+    check_ok(tp_make_dirs(out));
+    int lock = tp_lock_folder(out, "a training");
+    assert_true(lock >= 0);
+    tp_train_result result;
+    check_error(train(out, NULL, 0, &result), "shared is in use: a training is running there");
+    close(lock);
+    check_stop(out, NULL, 3); /* which leaves no lock behind, */
+    check_train(out, NULL);   /* and may be gone on with */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bridge_learns),
@@ -459,6 +472,7 @@ int main(void) {
         cmocka_unit_test(long_texts_are_cut_to_what_the_sender_reads),
         cmocka_unit_test(models_that_cannot_be_used_are_refused),
         cmocka_unit_test(folders_that_cannot_be_written_are_refused_at_once),
+        cmocka_unit_test(two_runs_cannot_share_a_folder),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

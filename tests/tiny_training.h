@@ -12,7 +12,8 @@
 /* A recipe of 40 steps for the tiny pair, with what the JSON text (or NULL) says otherwise. */
 static inline tp_recipe *tiny_recipe(const char *changes) {
     static const char base[] =
-        "{\"bridge\": {\"soft_tokens\": 3, \"depth\": 1, \"heads\": 2, \"width\": 16, \"dropout\": 0.1},"
+        "{\"sender\": {\"position_dropout\": 0.2},"
+        " \"bridge\": {\"soft_tokens\": 3, \"depth\": 1, \"heads\": 2, \"width\": 16, \"dropout\": 0.1},"
         " \"optimiser\": {\"steps\": 40, \"batch\": 8, \"accumulate\": 2, \"lr\": 0.003, \"warmup\": 4},"
         " \"early_stopping\": {\"every\": 10, \"patience\": 0}, \"quick_eval\": {\"every\": 15, \"examples\": 7},"
         " \"calibration\": {\"texts\": 20}, \"math\": \"f32\", \"seed\": 7}";

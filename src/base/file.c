@@ -7,10 +7,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -132,6 +132,7 @@ tp_writer *tp_writer_open(const char *path) {
         tp_writer_abandon(w);
         return NULL;
     }
+    (void)flock(fileno(w->file), LOCK_EX | LOCK_NB); /* someone is writing it: see tp_remove_leftovers */
     return w;
 }
 
@@ -161,9 +162,10 @@ static void sync_folder_of(const char *path) {
 
 tp_status tp_writer_commit(tp_writer *w) {
     if (w->error == 0 && (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)) w->error = errno;
+    /* renamed while still open, and so still locked: nobody takes it for a leftover */
+    if (w->error == 0 && rename(w->temporary, w->path) != 0) w->error = errno;
     if (fclose(w->file) != 0 && w->error == 0) w->error = errno;
     w->file = NULL;
-    if (w->error == 0 && rename(w->temporary, w->path) != 0) w->error = errno;
     tp_status status = TP_OK;
     if (w->error) {
         errno = w->error;
@@ -192,25 +194,39 @@ tp_status tp_write_file(const char *path, const void *bytes, size_t n) {
     return tp_writer_commit(w);
 }
 
-/* The process that a temporary "name.PID.tmp" belongs to; 0 if the name is none. */
-static long writer_of(const char *name) {
+/* Is it the name of a writer's temporary, "name.PID.tmp"? */
+static bool is_temporary(const char *name) {
     size_t n = strlen(name), end = n < 4 ? 0 : n - 4, begin = end;
-    if (end == 0 || strcmp(name + end, ".tmp") != 0) return 0;
+    if (end == 0 || strcmp(name + end, ".tmp") != 0) return false;
     while (begin > 0 && name[begin - 1] >= '0' && name[begin - 1] <= '9') begin--;
-    if (begin == end || begin == 0 || name[begin - 1] != '.') return 0;
-    return strtol(name + begin, NULL, 10);
+    return begin < end && begin > 0 && name[begin - 1] == '.';
 }
 
+/* Whether a process still writes a temporary is told by its lock, which goes with the process. Its number would not
+ * do: a killed process keeps it until its parent has noticed, and then another process may get it. */
 void tp_remove_leftovers(const char *folder) {
     DIR *dir = opendir(folder);
     if (dir == NULL) return;
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        long process = writer_of(entry->d_name);
-        /* ours, too: nothing is being written now, so it is from an earlier life of this number */
-        bool gone = process == (long)getpid() || (process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH);
-        if (process > 0 && gone) unlinkat(dirfd(dir), entry->d_name, 0);
+        if (!is_temporary(entry->d_name)) continue;
+        int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0) continue;
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) unlinkat(dirfd(dir), entry->d_name, 0);
+        close(fd);
     }
     closedir(dir);
+}
+
+int tp_lock_folder(const char *folder, const char *what) {
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        tp_fail(TP_ERR_IO, "cannot open the folder %s: %s", folder, strerror(errno));
+        return -1;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return fd;
+    close(fd);
+    tp_fail(TP_ERR_IO, "%s is in use: %s is running there. Wait for it to end, or choose another folder", folder, what);
+    return -1;
 }
 
 /* ---- paths ---- */

@@ -34,8 +34,13 @@ tp_status tp_writer_commit(tp_writer *w); /* flush, fsync, rename over `path`; f
 void tp_writer_abandon(tp_writer *w);     /* nothing appears; frees w; takes NULL */
 tp_status tp_write_file(const char *path, const void *bytes, size_t n);
 
-/* Removes from a folder what writers of killed processes left there: temporaries whose process is no more. Call it
- * before anything is written; what cannot be removed stays. */
+/* Locks a folder against other processes (flock): a descriptor to close, which unlocks, or -1 with an error if another
+ * process holds it. Where the file system knows no locks, none is taken. `what` is what the folder is used for, for
+ * the message. */
+int tp_lock_folder(const char *folder, const char *what);
+
+/* Removes from a folder what writers of killed processes left there: temporaries that nobody is writing any more. Call
+ * it before anything is written; what cannot be removed stays. */
 void tp_remove_leftovers(const char *folder);
 
 tp_status tp_make_dirs(const char *path); /* like mkdir -p */

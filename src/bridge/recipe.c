@@ -82,6 +82,7 @@ static void read_sender(tp_json_reader *top, tp_recipe *recipe) {
     recipe->sender.prompt = (tp_sender_prompt)tp_json_choice(&r, "prompt", TP_PROMPT_PLAIN, prompts);
     recipe->sender.max_tokens = (int)tp_json_int(&r, "max_tokens", 512, 1, 1 << 20);
     recipe->sender.truncate = (tp_side)tp_json_choice(&r, "truncate", TP_SIDE_RIGHT, sides);
+    recipe->sender.position_dropout = tp_json_real(&r, "position_dropout", 0, 0, 0.9);
     tp_json_end_object(top, &r, true);
 }
 
@@ -334,6 +335,7 @@ static void write_sender(json_t *top, const tp_recipe *recipe) {
     put_text(o, "prompt", prompts[recipe->sender.prompt]);
     put_int(o, "max_tokens", recipe->sender.max_tokens);
     put_text(o, "truncate", sides[recipe->sender.truncate]);
+    json_object_set_new(o, "position_dropout", json_real(recipe->sender.position_dropout));
 }
 
 static void write_bridge(json_t *top, const tp_bridge_recipe *bridge) {

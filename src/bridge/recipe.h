@@ -79,8 +79,9 @@ typedef struct tp_recipe {
         int layer;             /* hidden state to tap: 0 = embeddings; -1: layer_fraction counts */
         double layer_fraction; /* of the sender's depth; -1: by the task (1/2; 3/4 for two classes) */
         tp_sender_prompt prompt;
-        int max_tokens;   /* of the whole prompt; the text in it is cut to fit */
-        tp_side truncate; /* the side of the text that is cut off */
+        int max_tokens;          /* of the whole prompt; the text in it is cut to fit */
+        tp_side truncate;        /* the side of the text that is cut off */
+        double position_dropout; /* the share of positions that the bridge does not see, while training */
     } sender;
     tp_bridge_recipe bridge;
     char *layout; /* "{bos}{soft}{primer}"; see layout.h */

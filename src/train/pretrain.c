@@ -26,6 +26,7 @@ typedef struct {
     int64_t step, total_steps, tokens_seen;
     double recent_loss; /* running mean over about 50 updates */
     char *state_path;
+    int lock; /* on the folder */
 } run;
 
 /* ---- data ---- */
@@ -273,6 +274,8 @@ static tp_status pretrain(run *r, tp_pretrain_result *result) {
     double start = tp_now();
     TP_TRY(check_options(o));
     TP_TRY(tp_make_dirs(o->out));
+    r->lock = tp_lock_folder(o->out, "a pretraining");
+    if (r->lock < 0) return tp_last_status();
     tp_remove_leftovers(o->out);
     r->tokenizer = tp_tokenizer_load(o->tokenizer, NULL);
     if (r->tokenizer == NULL) return tp_last_status();
@@ -319,8 +322,9 @@ static tp_status pretrain(run *r, tp_pretrain_result *result) {
 
 tp_status tp_pretrain(const tp_pretrain_options *options, tp_pretrain_result *result) {
     *result = (tp_pretrain_result){0};
-    run r = {.o = options};
+    run r = {.o = options, .lock = -1};
     tp_status status = pretrain(&r, result);
+    if (r.lock >= 0) close(r.lock);
     tp_token_batch_free(&r.batch);
     tp_documents_free(&r.train);
     tp_documents_free(&r.held_out);

@@ -14,6 +14,7 @@
 #include "train/detectors.h"
 #include "train/log.h"
 #include "train/objective.h"
+#include "train/position_dropout.h"
 #include "train/sampler.h"
 #include "train/state.h"
 #include "train/states.h"
@@ -37,6 +38,7 @@ typedef struct {
     double best_accuracy, best_loss;
     double smooth_loss, smooth_accuracy;
     bool finished; /* by early stopping */
+    int lock;      /* on the folder */
     char *state_path, *log_path, *result_path;
 } run;
 
@@ -188,6 +190,8 @@ static tp_status make_bridge(run *r) {
 static tp_status prepare(run *r) {
     const tp_train_options *o = r->o;
     TP_TRY(tp_make_dirs(o->out));
+    r->lock = tp_lock_folder(o->out, "a training");
+    if (r->lock < 0) return tp_last_status();
     tp_remove_leftovers(o->out);
     r->state_path = tp_path_join(o->out, "state.safetensors");
     r->log_path = tp_path_join(o->out, "log.jsonl");
@@ -276,6 +280,7 @@ static tp_status micro_batch(run *r, int64_t number, tp_objective_values *values
     for (int64_t i = 0; i < n; i++) examples[i] = &r->o->task->train.examples[indices[i]];
     const int64_t *offsets;
     tp_var *hidden = tp_state_cache_fetch(r->train_states, r->tape, indices, n, &offsets);
+    hidden = tp_position_dropout(r->tape, hidden, &offsets, n, r->recipe->sender.position_dropout);
     tp_var *soft = tp_relay_soft(r->relay, r->tape, hidden, offsets, n), *loss;
     TP_TRY(tp_objective(r->relay, r->tape, soft, examples, n, r->step, &loss, values));
     tp_backward(r->tape, loss, 1.0f);
@@ -398,8 +403,9 @@ static tp_status train(run *r, tp_train_result *result) {
 
 tp_status tp_train(const tp_train_options *options, tp_train_result *result) {
     *result = (tp_train_result){0};
-    run r = {.o = options};
+    run r = {.o = options, .lock = -1};
     tp_status status = train(&r, result);
+    if (r.lock >= 0) close(r.lock);
     tp_state_cache_free(r.train_states);
     tp_state_cache_free(r.valid_states);
     tp_sampler_free(r.sampler);
