@@ -69,7 +69,7 @@ static void every_command_has_a_manual(void **state) {
             if (strstr(o.out, p->name) == NULL) fail_msg("%s does not name %s", arguments, p->name);
             char env[80];
             tp_option_env(p, env, sizeof env);
-            if (!p->positional && strstr(o.out, env) == NULL) fail_msg("%s does not name %s", arguments, env);
+            if (tp_option_named(p) && strstr(o.out, env) == NULL) fail_msg("%s does not name %s", arguments, env);
         }
         for (char *line = o.out; *line; line += strcspn(line, "\n"), line += *line == '\n') {
             bool example = strncmp(line, "  ", 2) == 0 && line[2] != ' ' && line[2] != '-';

@@ -178,6 +178,61 @@ static void too_many_arguments_are_refused(void **state) {
     tp_args_free(args);
 }
 
+static void places_may_be_given_by_name(void **state) {
+    (void)state;
+    const tp_command tokenize = {
+        .name = "tokenize",
+        .summary = "x",
+        .options =
+            (const tp_option[]){
+                {.name = "MODEL", .letter = 'm', .type = TP_OPT_PATH, .positional = true, .required = true},
+                {.name = "TEXT", .type = TP_OPT_TEXT, .positional = true},
+                {.name = "stop", .type = TP_OPT_TEXTS},
+                {0},
+            },
+    };
+    static const char *const spellings[][5] = {{"wren", "some text"},
+                                               {"-m", "wren", "some text"},
+                                               {"some text", "-m", "wren"},
+                                               {"--model=wren", "some text"},
+                                               {"some text", "--model", "wren"}};
+    for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
+        char *argv[5];
+        int argc = 0;
+        for (; argc < 5 && spellings[i][argc]; argc++) argv[argc] = (char *)(uintptr_t)spellings[i][argc];
+        tp_args *args = tp_args_parse(&tokenize, argc, argv);
+        check_not_null(args);
+        assert_string_equal(tp_args_text(args, "MODEL"), "wren");
+        assert_string_equal(tp_args_text(args, "TEXT"), "some text");
+        tp_args_free(args);
+    }
+    assert_null(tp_args_parse(&tokenize, 4, ARGV("-m", "a", "text", "more")));
+    assert_non_null(strstr(tp_last_error(), "`more` is one argument too many"));
+    assert_null(tp_args_parse(&tokenize, 2, ARGV("--modle", "a")));
+    assert_non_null(strstr(tp_last_error(), "did you mean --model?"));
+    assert_null(tp_args_parse(&tokenize, 2, ARGV("--text", "a"))); /* has no letter */
+
+    setenv("TELEPATHY_MODEL", "finch", 1);
+    tp_args *args = tp_args_parse(&tokenize, 0, NULL);
+    check_not_null(args);
+    assert_string_equal(tp_args_text(args, "MODEL"), "finch");
+    tp_args_free(args);
+    args = tp_args_parse(&tokenize, 1, ARGV("wren")); /* what stands by place wins */
+    assert_string_equal(tp_args_text(args, "MODEL"), "wren");
+    assert_null(tp_args_text(args, "TEXT"));
+    tp_args_free(args);
+    unsetenv("TELEPATHY_MODEL");
+
+    setenv("TELEPATHY_STOP", "one", 1);
+    args = tp_args_parse(&tokenize, 1, ARGV("wren"));
+    expect_list(args, "stop", "one");
+    tp_args_free(args);
+    args = tp_args_parse(&tokenize, 5, ARGV("wren", "--stop", "a,b", "--stop", "c"));
+    expect_list(args, "stop", "a,b|c");
+    tp_args_free(args);
+    unsetenv("TELEPATHY_STOP");
+}
+
 static void help_wins_over_everything_else(void **state) {
     (void)state;
     tp_args *args = PARSE("--nonsense", "--help");
@@ -235,6 +290,7 @@ int main(void) {
         cmocka_unit_test(the_environment_stands_in_and_the_command_line_wins),
         cmocka_unit_test(nonsense_is_refused_with_one_sentence),
         cmocka_unit_test(too_many_arguments_are_refused),
+        cmocka_unit_test(places_may_be_given_by_name),
         cmocka_unit_test(help_wins_over_everything_else),
         cmocka_unit_test(the_nearest_name_is_near),
         cmocka_unit_test(the_tables_are_in_order),

@@ -152,7 +152,7 @@ const tp_command tp_cmd_bench = {
     .examples = "telepathy bench models/wren --n-prompt 128,512 --n-gen 64\n",
     .options =
         (const tp_option[]){
-            {.name = "MODEL", .type = TP_OPT_PATH, .positional = true, .required = true, .help = "a model folder"},
+            TP_OPTION_MODEL,
             {.name = "n-prompt",
              .letter = 'p',
              .type = TP_OPT_LIST,

@@ -27,13 +27,17 @@ static void command_names(tp_str *out) {
 
 static void bash_name(tp_str *out, const tp_command *command, const tp_option *o) {
     (void)command;
-    if (!o->positional) tp_str_appendf(out, " --%s", o->name);
+    char name[64];
+    tp_option_long_name(o, name, sizeof name);
+    if (tp_option_named(o)) tp_str_appendf(out, " --%s", name);
 }
 
 /* What may follow the option: choices, files, or nothing the shell could know. */
 static void bash_value(tp_str *out, const tp_command *command, const tp_option *o) {
-    if (o->positional || o->type == TP_OPT_FLAG) return;
-    tp_str_appendf(out, "    %s:--%s", command->name, o->name);
+    if (!tp_option_named(o) || o->type == TP_OPT_FLAG) return;
+    char name[64];
+    tp_option_long_name(o, name, sizeof name);
+    tp_str_appendf(out, "    %s:--%s", command->name, name);
     if (o->letter) tp_str_appendf(out, "|%s:-%c", command->name, o->letter);
     tp_str_append_text(out, ") ");
     if (o->choices) {
@@ -80,16 +84,17 @@ static void zsh_quote(tp_str *out, const char *text) {
     }
 }
 
-static void zsh_option(tp_str *out, const tp_command *command, const tp_option *o) {
-    (void)command;
+static void zsh_row(tp_str *out, const tp_option *o, bool by_place) {
+    char name[64];
+    tp_option_long_name(o, name, sizeof name);
     tp_str_append_text(out, " \\\n        '");
-    if (o->positional)
+    if (by_place)
         tp_str_append_text(out, o->many ? "*" : o->required ? "" : ":");
     else
-        tp_str_appendf(out, "%s--%s[", o->type == TP_OPT_LIST ? "*" : "", o->name);
-    if (!o->positional) zsh_quote(out, o->help ? o->help : "");
-    if (!o->positional) tp_str_append_char(out, ']');
-    if (o->positional || o->type != TP_OPT_FLAG) {
+        tp_str_appendf(out, "%s--%s[", o->type == TP_OPT_LIST || o->type == TP_OPT_TEXTS ? "*" : "", name);
+    if (!by_place) zsh_quote(out, o->help ? o->help : "");
+    if (!by_place) tp_str_append_char(out, ']');
+    if (by_place || o->type != TP_OPT_FLAG) {
         tp_str_appendf(out, ":%s:", tp_option_value_name(o));
         if (o->choices) {
             tp_str_append_char(out, '(');
@@ -100,6 +105,12 @@ static void zsh_option(tp_str *out, const tp_command *command, const tp_option *
         }
     }
     tp_str_append_char(out, '\'');
+}
+
+static void zsh_option(tp_str *out, const tp_command *command, const tp_option *o) {
+    (void)command;
+    if (tp_option_named(o)) zsh_row(out, o, false);
+    if (o->positional) zsh_row(out, o, true);
 }
 
 static void zsh_script(tp_str *out) {
@@ -129,8 +140,10 @@ static void fish_quote(tp_str *out, const char *text) {
 }
 
 static void fish_option(tp_str *out, const tp_command *command, const tp_option *o) {
-    if (o->positional) return;
-    tp_str_appendf(out, "complete -c telepathy -n '__fish_seen_subcommand_from %s' -l %s", command->name, o->name);
+    if (!tp_option_named(o)) return;
+    char name[64];
+    tp_option_long_name(o, name, sizeof name);
+    tp_str_appendf(out, "complete -c telepathy -n '__fish_seen_subcommand_from %s' -l %s", command->name, name);
     if (o->letter) tp_str_appendf(out, " -s %c", o->letter);
     if (o->choices) {
         tp_str_append_text(out, " -x -a '");

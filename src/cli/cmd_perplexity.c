@@ -35,7 +35,7 @@ const tp_command tp_cmd_perplexity = {
     .examples = "telepathy perplexity models/wren held-out.jsonl\n",
     .options =
         (const tp_option[]){
-            {.name = "MODEL", .type = TP_OPT_PATH, .positional = true, .required = true, .help = "a model folder"},
+            TP_OPTION_MODEL,
             {.name = "FILES",
              .type = TP_OPT_PATH,
              .positional = true,

@@ -88,11 +88,16 @@ const tp_command tp_cmd_tokenize = {
     .options =
         (const tp_option[]){
             {.name = "MODEL",
+             .letter = 'm',
              .type = TP_OPT_PATH,
              .positional = true,
              .required = true,
              .help = "a model's folder, or its tokenizer.json or tokenizer.model"},
-            {.name = "TEXT", .type = TP_OPT_TEXT, .positional = true, .help = "the text (default: stdin)"},
+            {.name = "TEXT",
+             .letter = 'p',
+             .type = TP_OPT_TEXT,
+             .positional = true,
+             .help = "the text (default: stdin)"},
             {.name = "ids", .type = TP_OPT_FLAG, .help = "only the ids, on one line"},
             {.name = "pieces", .type = TP_OPT_FLAG, .help = "only the pieces, one a line"},
             {.name = "count", .type = TP_OPT_FLAG, .help = "only how many tokens there are"},

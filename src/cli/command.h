@@ -58,6 +58,11 @@ extern const tp_command *const tp_commands[];
 const tp_command *tp_command_find(const char *name); /* NULL if there is none */
 
 /* Rows that many commands share. */
+#define TP_OPTION_MODEL                                                                                                \
+    {                                                                                                                  \
+        .name = "MODEL", .letter = 'm', .type = TP_OPT_PATH, .positional = true, .required = true,                     \
+        .help = "a model: its folder"                                                                                  \
+    }
 #define TP_OPTION_SEED                                                                                                 \
     {                                                                                                                  \
         .name = "seed", .letter = 's', .type = TP_OPT_INT, .value = "N", .fallback = "42", .min = 0, .max = 0x1p53,    \

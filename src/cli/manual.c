@@ -100,12 +100,14 @@ static void option_form(const tp_option *o, tp_str *out) {
         tp_str_appendf(out, "--%s %s", o->name, tp_option_value_name(o));
 }
 
-/* The phrase, then what the table knows: choices, default, environment twin. */
+/* The phrase, then what the table knows: choices, default, environment twin; of a place also its name. */
 static void option_help(const tp_option *o, tp_str *out) {
     tp_str_append_text(out, o->help ? o->help : "");
     for (size_t i = 0; o->choices && o->choices[i]; i++) tp_str_appendf(out, "%s%s", i ? ", " : ": ", o->choices[i]);
-    char env[80] = "";
-    if (!o->positional && strcmp(o->name, "help") != 0) tp_option_env(o, env, sizeof env);
+    char env[80] = "", name[64];
+    if (tp_option_named(o) && strcmp(o->name, "help") != 0) tp_option_env(o, env, sizeof env);
+    tp_option_long_name(o, name, sizeof name);
+    if (o->positional && tp_option_named(o)) tp_str_appendf(out, " (also -%c or --%s)", o->letter, name);
     if (o->fallback && env[0])
         tp_str_appendf(out, " [default: %s; %s]", o->fallback, env);
     else if (o->fallback)
@@ -226,7 +228,7 @@ static void roff_paragraphs(tp_str *out, const char *text) {
 static void roff_options(tp_str *out, const tp_option *options) {
     for (const tp_option *o = options; o->name; o++) {
         tp_str form = {0}, help = {0};
-        if (o->letter) tp_str_appendf(&form, "-%c, ", o->letter);
+        if (o->letter && !o->positional) tp_str_appendf(&form, "-%c, ", o->letter);
         option_form(o, &form);
         option_help(o, &help);
         tp_str_append_text(out, ".TP\n.B ");

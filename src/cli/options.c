@@ -91,7 +91,7 @@ int tp_args_choice(const tp_args *args, const char *name) {
 }
 
 size_t tp_args_list(const tp_args *args, const char *name, const char *const **items) {
-    const value *v = get(args, name, 1u << TP_OPT_LIST | 1u << TP_OPT_TEXT | 1u << TP_OPT_PATH);
+    const value *v = get(args, name, 1u << TP_OPT_LIST | 1u << TP_OPT_TEXTS | 1u << TP_OPT_TEXT | 1u << TP_OPT_PATH);
     *items = (const char *const *)v->items;
     return v->n_items;
 }
@@ -125,6 +125,25 @@ void tp_option_env(const tp_option *option, char *out, size_t size) {
     for (char *c = out; *c; c++) *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
 }
 
+bool tp_option_named(const tp_option *option) {
+    return !option->positional || option->letter;
+}
+
+void tp_option_long_name(const tp_option *option, char *out, size_t size) {
+    snprintf(out, size, "%s", option->name);
+    for (char *c = out; option->positional && *c; c++) *c = (char)tolower((unsigned char)*c);
+}
+
+/* The value of the option that is written --name; NULL if there is none. */
+static value *find_named(const tp_args *args, const char *name) {
+    for (size_t i = 0; i < args->n_values; i++) {
+        char known[64];
+        tp_option_long_name(args->values[i].option, known, sizeof known);
+        if (tp_option_named(args->values[i].option) && strcmp(known, name) == 0) return &args->values[i];
+    }
+    return NULL;
+}
+
 const char *tp_option_value_name(const tp_option *option) {
     if (option->value) return option->value;
     if (option->positional) return option->name;
@@ -140,6 +159,7 @@ const char *tp_option_value_name(const tp_option *option) {
     case TP_OPT_LIST:
         return "NAMES";
     case TP_OPT_TEXT:
+    case TP_OPT_TEXTS:
         return "TEXT";
     default:
         return "";
@@ -278,6 +298,9 @@ static tp_status set_value(const tp_args *args, value *v, const char *text, cons
         return v->choice < 0 ? bad_value(args, o, where, text) : TP_OK;
     case TP_OPT_LIST:
         return set_list(args, v, text, where);
+    case TP_OPT_TEXTS:
+        add_item(v, text, strlen(text));
+        return TP_OK;
     default:
         return TP_OK;
     }
@@ -294,10 +317,16 @@ static tp_status set_argument(const tp_args *args, value *v, const char *text, c
 /* ---- the command line ---- */
 
 static tp_status unknown_option(const tp_args *args, const char *name) {
-    const char *known[128];
+    enum { MOST = 128 };
+    char names[MOST][64];
+    const char *known[MOST];
     size_t n = 0;
-    for (size_t i = 0; i < args->n_values && n < 128; i++)
-        if (!args->values[i].option->positional) known[n++] = args->values[i].option->name;
+    for (size_t i = 0; i < args->n_values && n < MOST; i++) {
+        if (!tp_option_named(args->values[i].option)) continue;
+        tp_option_long_name(args->values[i].option, names[n], sizeof names[n]);
+        known[n] = names[n];
+        n++;
+    }
     const char *nearest = tp_nearest(name, known, n);
     if (nearest)
         return tp_fail(TP_ERR_ARGUMENT, "telepathy %s: unknown option --%s; did you mean --%s?", args->command->name,
@@ -318,13 +347,13 @@ static tp_status parse_long(const tp_args *args, int argc, char **argv, int *at,
     size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
     snprintf(name, sizeof name, "%.*s", length < 60 ? (int)length : 60, argument);
     snprintf(where, sizeof where, "--%s", name);
-    value *v = find(args, name);
+    value *v = find_named(args, name);
     if (v == NULL && strncmp(name, "no-", 3) == 0 && equals == NULL) {
-        value *flag = find(args, name + 3);
+        value *flag = find_named(args, name + 3);
         if (flag != NULL && flag->option->type == TP_OPT_FLAG)
             return set_argument(args, flag, "off", where, &seen[flag - args->values]);
     }
-    if (v == NULL || v->option->positional) return unknown_option(args, name);
+    if (v == NULL) return unknown_option(args, name);
     bool *v_seen = &seen[v - args->values];
     if (equals) return set_argument(args, v, equals + 1, where, v_seen);
     if (v->option->type == TP_OPT_FLAG) return set_argument(args, v, "on", where, v_seen);
@@ -355,11 +384,11 @@ static tp_status parse_short(const tp_args *args, int argc, char **argv, int *at
     return TP_OK;
 }
 
-/* The first positional that has no value yet, or that takes all the rest. */
+/* To the first place that the command line has not filled yet, or that takes all the rest. */
 static tp_status parse_positional(const tp_args *args, const char *text, bool *seen) {
     for (size_t i = 0; i < args->n_values; i++) {
         value *v = &args->values[i];
-        if (!v->option->positional || (v->given && !v->option->many)) continue;
+        if (!v->option->positional || (seen[i] && !v->option->many)) continue;
         TP_TRY(set_argument(args, v, text, v->option->name, &seen[i]));
         if (v->option->many) add_item(v, text, strlen(text));
         return TP_OK;
@@ -373,7 +402,7 @@ static tp_status parse(tp_args *args, int argc, char **argv, bool *seen) {
         value *v = &args->values[i];
         v->choice = -1;
         if (v->option->fallback) TP_TRY(set_value(args, v, v->option->fallback, "the default"));
-        if (v->option->positional || strcmp(v->option->name, "help") == 0) continue;
+        if (!tp_option_named(v->option) || strcmp(v->option->name, "help") == 0) continue;
         char env[80];
         tp_option_env(v->option, env, sizeof env);
         const char *text = getenv(env);
@@ -383,6 +412,7 @@ static tp_status parse(tp_args *args, int argc, char **argv, bool *seen) {
         TP_TRY(set_value(args, v, text, env));
     }
     bool options = true;
+    int n_places = 0; /* kept at the front of argv until all names are read, which may fill places */
     for (int i = 0; i < argc; i++) {
         if (options && strcmp(argv[i], "--") == 0)
             options = false;
@@ -391,8 +421,9 @@ static tp_status parse(tp_args *args, int argc, char **argv, bool *seen) {
         else if (options && argv[i][0] == '-' && argv[i][1])
             TP_TRY(parse_short(args, argc, argv, &i, seen));
         else
-            TP_TRY(parse_positional(args, argv[i], seen));
+            argv[n_places++] = argv[i];
     }
+    for (int i = 0; i < n_places; i++) TP_TRY(parse_positional(args, argv[i], seen));
     for (size_t i = 0; i < args->n_values; i++) {
         const tp_option *o = args->values[i].option;
         if (!o->required || args->values[i].given) continue;
