@@ -3,6 +3,7 @@
 
 #include "tensor/cpu/onednn.h"
 #include "tensor/kernels.h"
+#include "tensor/quant.h"
 
 #include <dnnl.h>
 #include <pthread.h>
@@ -13,12 +14,12 @@
 /* Up to so many rows, a product is bound by reading the weight: our dot products read it in its storage type. */
 enum { FEW_ROWS = 3 };
 
-/* C[m,n] (+)= op(A) op(B), row-major, through oneDNN; A's rows are lda apart. Its only failure is a wrong argument, a
- * mistake of ours. */
+/* C[m,n] (+)= op(A) op(B), row-major, through oneDNN; A's rows are lda apart, C's ldc. Its only failure is a wrong
+ * argument, a mistake of ours. */
 static void sgemm(char ta, char tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-                  float beta, float *c) {
+                  float beta, float *c, int64_t ldc) {
     if (m == 0 || n == 0) return;
-    dnnl_status_t status = dnnl_sgemm(ta, tb, m, n, k, 1.0f, a, lda, b, tb == 'N' ? n : k, beta, c, n);
+    dnnl_status_t status = dnnl_sgemm(ta, tb, m, n, k, 1.0f, a, lda, b, tb == 'N' ? n : k, beta, c, ldc);
     if (status != dnnl_success) {
         fprintf(stderr, "telepathy: oneDNN refused a product of %lld x %lld x %lld (status %d)\n", (long long)m,
                 (long long)n, (long long)k, (int)status);
@@ -142,12 +143,81 @@ static bool native_bf16(tp_math math) {
     return math == TP_MATH_BF16 && tp_onednn_has_bf16();
 }
 
+/* ---- block-quantised weights ----
+ *
+ * A few rows of the weight at a time become f32 numbers in scratch memory and meet all of the left operand: there is
+ * never an f32 copy of a large weight. */
+
+enum { TILE_NUMBERS = 1 << 18, CHUNK_NUMBERS = 1024 };
+
+static int64_t tile_rows(const tp_weight *w) {
+    int64_t rows = TILE_NUMBERS / w->cols;
+    return rows < 1 ? 1 : rows > w->rows ? w->rows : rows;
+}
+
+/* Rows from .. from + n - 1 as f32 numbers, rounded to bf16 if the mode asks for that. */
+static void dequantize_tile(tp_math math, const tp_weight *w, int64_t from, int64_t n, float *tile) {
+#pragma omp parallel for
+    for (int64_t i = 0; i < n; i++) {
+        tp_weight_row(w, from + i, tile + i * w->cols);
+        if (math == TP_MATH_BF16) tp_cpu()->round_bf16(tile + i * w->cols, tile + i * w->cols, w->cols);
+    }
+}
+
+static void block_few_rows(tp_math math, float *y, const float *x, int64_t m, const tp_weight *w) {
+    const tp_kernels *cpu = tp_cpu();
+    size_t row_bytes = 0;
+    tp_dtype_bytes(w->dtype, w->cols, &row_bytes);
+#pragma omp parallel for if (w->rows * w->cols > 1 << 15)
+    for (int64_t j = 0; j < w->rows; j++) {
+        float numbers[CHUNK_NUMBERS], sums[FEW_ROWS] = {0};
+        for (int64_t at = 0; at < w->cols; at += CHUNK_NUMBERS) {
+            int64_t n = w->cols - at < CHUNK_NUMBERS ? w->cols - at : CHUNK_NUMBERS;
+            size_t offset = 0;
+            tp_dtype_bytes(w->dtype, at, &offset);
+            tp_dequantize_row(w->dtype, (const unsigned char *)w->data + (size_t)j * row_bytes + offset, n, numbers);
+            if (math == TP_MATH_BF16) cpu->round_bf16(numbers, numbers, n);
+            for (int64_t i = 0; i < m; i++) sums[i] += cpu->dot_f32(x + i * w->cols + at, numbers, n);
+        }
+        for (int64_t i = 0; i < m; i++) y[i * w->rows + j] = sums[i];
+    }
+}
+
+static void block_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_t m, const tp_weight *w) {
+    const float *left = operand(math, scratch, x, m * w->cols);
+    if (m <= FEW_ROWS) {
+        block_few_rows(math, y, left, m, w);
+        return;
+    }
+    int64_t step = tile_rows(w);
+    float *tile = tp_arena_alloc(scratch, (size_t)(step * w->cols) * sizeof(float));
+    for (int64_t from = 0; from < w->rows; from += step) {
+        int64_t n = w->rows - from < step ? w->rows - from : step;
+        dequantize_tile(math, w, from, n, tile);
+        sgemm('N', 'T', m, n, w->cols, left, w->cols, tile, 0.0f, y + from, w->rows);
+    }
+}
+
+static void block_input_grad(tp_math math, tp_arena *scratch, float *dx, const float *dy, int64_t m,
+                             const tp_weight *w) {
+    const float *left = operand(math, scratch, dy, m * w->rows);
+    int64_t step = tile_rows(w);
+    float *tile = tp_arena_alloc(scratch, (size_t)(step * w->cols) * sizeof(float));
+    for (int64_t from = 0; from < w->rows; from += step) {
+        int64_t n = w->rows - from < step ? w->rows - from : step;
+        dequantize_tile(math, w, from, n, tile);
+        sgemm('N', 'N', m, w->cols, n, left + from, w->rows, tile, 1.0f, dx, w->cols);
+    }
+}
+
 /* ---- the three products ---- */
 
 void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_t m, const tp_weight *w) {
     if (m == 0) return;
     tp_arena_mark mark = tp_arena_get_mark(scratch);
-    if (m <= FEW_ROWS && (math == TP_MATH_F32 || w->dtype == TP_BF16)) {
+    if (tp_dtype_is_block(w->dtype)) {
+        block_matmul(math, scratch, y, x, m, w);
+    } else if (m <= FEW_ROWS && (math == TP_MATH_F32 || w->dtype == TP_BF16)) {
         few_rows(y, operand(math, scratch, x, m * w->cols), m, w);
     } else {
         tp_product p = {.m = m, .n = w->rows, .k = w->cols, .bf16 = true, .b_transposed = true};
@@ -159,7 +229,7 @@ void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_
         }
         if (!done)
             sgemm('N', 'T', m, w->rows, w->cols, operand(math, scratch, x, m * w->cols), w->cols,
-                  weight_operand(math, scratch, w), 0.0f, y);
+                  weight_operand(math, scratch, w), 0.0f, y, w->rows);
     }
     tp_arena_release(scratch, mark);
 }
@@ -168,15 +238,17 @@ void tp_matmul_input_grad(tp_math math, tp_arena *scratch, float *dx, const floa
     if (m == 0) return;
     tp_arena_mark mark = tp_arena_get_mark(scratch);
     tp_product p = {.m = m, .n = w->cols, .k = w->rows, .bf16 = true, .accumulate = true};
-    bool done = false;
-    if (native_bf16(math)) {
+    bool done = tp_dtype_is_block(w->dtype);
+    if (done) {
+        block_input_grad(math, scratch, dx, dy, m, w);
+    } else if (native_bf16(math)) {
         const uint16_t *left = to_bf16(scratch, dy, m, w->rows);
         const void *right = bf16_weight(scratch, w, &p, 1); /* sets p.b_packed: before p is copied */
         done = bf16_product(scratch, p, left, right, dx);
     }
     if (!done)
         sgemm('N', 'N', m, w->cols, w->rows, operand(math, scratch, dy, m * w->rows), w->rows,
-              weight_operand(math, scratch, w), 1.0f, dx);
+              weight_operand(math, scratch, w), 1.0f, dx, w->cols);
     tp_arena_release(scratch, mark);
 }
 
@@ -192,7 +264,8 @@ void tp_matmul_weight_grad(tp_math math, tp_arena *scratch, const float *dy, con
     if (!done) {
         int64_t stride;
         const float *left = turned_operand(math, scratch, dy, m, w->rows, &stride);
-        sgemm('T', 'N', w->rows, w->cols, m, left, stride, operand(math, scratch, x, m * w->cols), 1.0f, w->grad);
+        sgemm('T', 'N', w->rows, w->cols, m, left, stride, operand(math, scratch, x, m * w->cols), 1.0f, w->grad,
+              w->cols);
     }
     tp_arena_release(scratch, mark);
 }

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "tensor/kernels.h"
+#include "tensor/quant.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,8 +11,10 @@
 
 static pthread_mutex_t forms_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* n numbers from the one numbered `from` on; of a block type both are whole blocks. */
 static void convert(const tp_weight *w, int64_t from, int64_t n, float *out) {
     const tp_kernels *cpu = tp_cpu();
+    size_t at = 0;
     switch (w->dtype) {
     case TP_BF16:
         cpu->bf16_to_f32(out, (const uint16_t *)w->data + from, n);
@@ -19,8 +22,12 @@ static void convert(const tp_weight *w, int64_t from, int64_t n, float *out) {
     case TP_F16:
         cpu->f16_to_f32(out, (const uint16_t *)w->data + from, n);
         break;
-    default:
+    case TP_F32:
         memcpy(out, (const float *)w->data + from, (size_t)n * sizeof(float));
+        break;
+    default:
+        tp_dtype_bytes(w->dtype, from, &at);
+        tp_dequantize_row(w->dtype, (const unsigned char *)w->data + at, n, out);
         break;
     }
 }

@@ -13,10 +13,10 @@
 
 typedef struct tp_weight {
     const char *name; /* as in the checkpoint; borrowed */
-    tp_dtype dtype;   /* TP_F32, TP_BF16 or TP_F16 */
+    tp_dtype dtype;   /* TP_F32, TP_BF16, TP_F16 or, frozen matrices only, a block type */
     int64_t rows;     /* a linear layer's outputs; 1 for a vector */
     int64_t cols;     /* a linear layer's inputs; the length of a vector */
-    const void *data; /* [rows, cols], row-major */
+    const void *data; /* [rows, cols], row-major; of a block type each row is a whole number of blocks */
     float *grad;      /* [rows, cols], summed into by backward passes; NULL: frozen */
     float *wide;      /* a frozen weight's lazily made f32 form; owned, see tp_weight_f32 */
     void *packed[2];  /* a frozen bf16 weight in oneDNN's order, for y = x W^T and dx = dy W; owned, see matmul.c */
@@ -28,7 +28,8 @@ static inline bool tp_weight_present(const tp_weight *w) {
 }
 
 /* The weight as f32 numbers [rows, cols]: its own data if it is f32, else a copy made on first use and kept. With
- * `round_bf16` (frozen weights only) the numbers are rounded to bf16. Safe from several threads. */
+ * `round_bf16` (frozen weights only) the numbers are rounded to bf16. Safe from several threads. Not for large weights
+ * of a block type: the copy would be several times the weight; products take those row by row. */
 const float *tp_weight_f32(const tp_weight *w, bool round_bf16);
 
 /* Row i as f32 numbers into out [cols]. */

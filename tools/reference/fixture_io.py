@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
 
-_PACKAGES = ("torch", "transformers", "safetensors", "tokenizers", "sentencepiece", "numpy", "scipy")
+_PACKAGES = ("torch", "transformers", "safetensors", "tokenizers", "sentencepiece", "numpy", "scipy", "gguf")
 
 
 def shared_dir():
