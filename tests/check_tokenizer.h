@@ -79,6 +79,33 @@ static inline void assert_random_round_trips(const tp_tokenizer *t) {
     }
 }
 
+/* The 46 published vectors of one vocabulary, ../shared/tokenizers/ggml-vocab-NAME.gguf.{inp,out}. */
+static inline void assert_vectors(const tp_tokenizer *t, const char *name) {
+    static const char separator[] = "\n__ggml_vocab_test__\n";
+    char *path = tp_format("tokenizers/ggml-vocab-%s.gguf.inp", name), *inputs, *outputs;
+    size_t n, m, count = 0;
+    check_ok(tp_read_file(check_shared(path), 0, &inputs, &n));
+    memcpy(path + strlen(path) - 3, "out", 3);
+    check_ok(tp_read_file(check_shared(path), 0, &outputs, &m));
+    char *line = outputs;
+    for (char *text = inputs, *end; (end = strstr(text, separator)) != NULL; text = end + strlen(separator), count++) {
+        tp_ids expected = {0};
+        char *feed = strchr(line, '\n');
+        while (line < feed && strchr(line, ' ') != NULL && strchr(line, ' ') < feed) {
+            tp_ids_append(&expected, (int32_t)strtol(line, &line, 10));
+            while (*line != ' ' && line < feed) line++;
+        }
+        line = feed + 1;
+        assert_ids(t, text, (size_t)(end - text), TP_TOKENS_PLAIN, expected.data, expected.len, name);
+        assert_round_trip(t, text, (size_t)(end - text), TP_TOKENS_PLAIN);
+        tp_ids_free(&expected);
+    }
+    assert_int_equal(count, 46);
+    tp_free(inputs);
+    tp_free(outputs);
+    tp_free(path);
+}
+
 /* ---- files made by a test ---- */
 
 static inline void write_in(const char *dir, const char *name, const char *bytes, size_t n) {

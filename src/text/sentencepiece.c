@@ -1,15 +1,11 @@
 /* Reading SentencePiece's tokenizer.model: a protocol buffer (sentencepiece_model.proto of google/sentencepiece), of
  * which we need a few fields. The reader is our own, a page long, and checks every length before it uses it.
- *
- * A SentencePiece BPE model has no list of merges: two neighbours may be joined when their text together is a piece,
- * the piece with the highest score first. Every way to cut each piece into two others gives the same as pairs with
- * ranks. */
+ */
 #include "base/mem.h"
 #include "text/tokenizer_parts.h"
 #include "text/unicode.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct reader { /* what is left of a message */
@@ -86,7 +82,6 @@ typedef struct piece {
     size_t length;
     float score;
     uint64_t type;
-    int32_t rank;
 } piece;
 
 typedef struct model {
@@ -247,43 +242,6 @@ static tp_status add_pieces(model *m) {
     return TP_OK;
 }
 
-/* Characters that stand in longer pieces only get ids behind the vocabulary, so that pairs can name them. */
-static void add_private_ids(model *m) {
-    tp_vocab *v = &m->t->vocab;
-    for (size_t i = 0; i < m->n_pieces; i++) {
-        const piece *p = &m->pieces[i];
-        for (size_t at = 0, length; p->type == NORMAL && at < p->length; at += length) {
-            uint32_t code;
-            length = tp_utf8_decode(p->text + at, p->length - at, &code);
-            if (length == 0) {
-                length = 1; /* a stray byte never is a symbol */
-            } else if (tp_vocab_find(v, p->text + at, length) < 0) {
-                int32_t id = (int32_t)v->size;
-                tp_vocab_set(v, id, p->text + at, length);
-                tp_vocab_index(v, id);
-            }
-        }
-    }
-}
-
-static int by_score(const void *a, const void *b) {
-    const piece *x = *(piece *const *)a, *y = *(piece *const *)b;
-    return (x->score < y->score) - (x->score > y->score);
-}
-
-/* Pieces of equal score have equal ranks. */
-static void rank_pieces(model *m) {
-    piece **order = tp_alloc(m->n_pieces * sizeof *order);
-    for (size_t i = 0; i < m->n_pieces; i++) order[i] = &m->pieces[i];
-    qsort(order, m->n_pieces, sizeof *order, by_score);
-    int32_t rank = 0;
-    for (size_t i = 0; i < m->n_pieces; i++) {
-        if (i > 0 && order[i]->score < order[i - 1]->score) rank++;
-        order[i]->rank = rank;
-    }
-    tp_free(order);
-}
-
 static void add_steps(const model *m) {
     tp_steps *steps = &m->t->normalizers;
     if (m->squeeze) tp_steps_add(steps, TP_STEP_SQUEEZE);
@@ -300,10 +258,12 @@ static tp_status build(model *m) {
     tp_tokenizer *t = m->t;
     TP_TRY(add_pieces(m));
     t->fuse_unknown = true;
-    add_private_ids(m);
-    rank_pieces(m);
+    tp_scored_piece *scored = tp_alloc(m->n_pieces * sizeof *scored);
+    size_t n_scored = 0;
     for (size_t i = 0; i < m->n_pieces; i++)
-        if (m->pieces[i].type == NORMAL) tp_tokenizer_add_splits(t, (int32_t)i, m->pieces[i].rank);
+        if (m->pieces[i].type == NORMAL) scored[n_scored++] = (tp_scored_piece){(int32_t)i, m->pieces[i].score};
+    tp_tokenizer_merge_by_score(t, scored, n_scored);
+    tp_free(scored);
     add_steps(m);
     tp_added_finish(&t->raw_added);
     tp_added_finish(&t->normal_added);

@@ -139,12 +139,9 @@ static bool looks_like_tiktoken(const char *bytes, size_t n) {
     return i > 0 && i + 1 < n && bytes[i] == ' ' && bytes[i + 1] >= '0' && bytes[i + 1] <= '9';
 }
 
-/* Everything that follows from what was loaded. */
-static void finish(tp_tokenizer *t, const char *bytes, size_t n) {
+void tp_tokenizer_finish(tp_tokenizer *t, tp_hash *h) {
     t->special = tp_alloc((size_t)t->size);
     for (size_t i = 0; i < t->specials.len; i++) t->special[t->specials.data[i]] = 1;
-    tp_hash *h = tp_hash_new();
-    tp_hash_add(h, bytes, n);
     for (size_t i = 0; i < t->pre_tokenizers.len; i++) /* a tiktoken file does not name its pattern */
         tp_hash_add(h, &t->pre_tokenizers.data[i].kind, sizeof t->pre_tokenizers.data[i].kind);
     tp_hash_add(h, &t->size, sizeof t->size);
@@ -168,7 +165,11 @@ static tp_tokenizer *load_file(const char *path, const char *folder, const char 
     tp_tokenizer *t = tp_tokenizer_new();
     tp_status status = read_any(t, bytes, n, path, pattern);
     if (status == TP_OK) status = tp_tokenizer_read_config(t, folder);
-    if (status == TP_OK) finish(t, bytes, n);
+    if (status == TP_OK) {
+        tp_hash *h = tp_hash_new();
+        tp_hash_add(h, bytes, n);
+        tp_tokenizer_finish(t, h);
+    }
     tp_free(bytes);
     if (status == TP_OK) return t;
     tp_tokenizer_free(t);

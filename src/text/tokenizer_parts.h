@@ -6,6 +6,7 @@
 #ifndef TP_TEXT_TOKENIZER_PARTS_H
 #define TP_TEXT_TOKENIZER_PARTS_H
 
+#include "base/hash.h"
 #include "text/added.h"
 #include "text/bpe.h"
 #include "text/pretokenize.h"
@@ -72,6 +73,15 @@ void tp_tokenizer_add_merge(tp_tokenizer *t, int32_t left, int32_t right, int32_
 /* Adds, for the token `joined`, every way to cut it in two halves that t->vocab finds, all with the same rank. */
 void tp_tokenizer_add_splits(tp_tokenizer *t, int32_t joined, int32_t rank);
 
+/* Merging without a list of merges, as SentencePiece does it: two neighbours may be joined when their text together is
+ * one of these pieces, the one with the highest score first. Changes the order of `pieces`. All that merging may find
+ * is in t->vocab. */
+typedef struct tp_scored_piece {
+    int32_t id;
+    float score;
+} tp_scored_piece;
+void tp_tokenizer_merge_by_score(tp_tokenizer *t, tp_scored_piece *pieces, size_t n);
+
 /* Sets t->pieces from the written form: U+2581 becomes a blank, "<0x0A>" a byte (and is entered into byte_id). */
 void tp_tokenizer_set_written_piece(tp_tokenizer *t, int32_t id, const char *text, size_t n, bool is_byte);
 /* The byte that a token written "<0x0A>" names; -1 if it is none. */
@@ -82,6 +92,9 @@ tp_status tp_tokenizer_read_json(tp_tokenizer *t, const char *bytes, size_t n, c
 tp_status tp_tokenizer_read_sentencepiece(tp_tokenizer *t, const char *bytes, size_t n, const char *path);
 tp_status tp_tokenizer_read_tiktoken(tp_tokenizer *t, const char *bytes, size_t n, const char *path,
                                      const char *pattern);
+
+/* Everything that follows from what was loaded; *h has taken in the file so far, and becomes the fingerprint. */
+void tp_tokenizer_finish(tp_tokenizer *t, tp_hash *h);
 
 /* tokenizer_config.json and config.json in `folder`, as far as they are there: BOS, EOS and whether they are added. */
 tp_status tp_tokenizer_read_config(tp_tokenizer *t, const char *folder);
