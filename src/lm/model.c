@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/half.h"
 #include "base/mem.h"
+#include "base/model_path.h"
 #include "lm/rope_frequencies.h"
 #include "tensor/kernels.h"
 
@@ -81,7 +82,7 @@ static void fingerprint(tp_lm *lm) {
     tp_hash_end(h, lm->fingerprint);
 }
 
-tp_lm *tp_lm_load(const char *path, bool with_tokenizer) {
+static tp_lm *load_path(const char *path, bool with_tokenizer) {
     tp_lm_config config;
     tp_lm *lm = NULL;
     tp_status status;
@@ -108,6 +109,13 @@ tp_lm *tp_lm_load(const char *path, bool with_tokenizer) {
     if (status == TP_OK) return lm;
     tp_lm_free(lm);
     return NULL;
+}
+
+tp_lm *tp_lm_load(const char *model, bool with_tokenizer) {
+    char *path = tp_model_path(model);
+    tp_lm *lm = path ? load_path(path, with_tokenizer) : NULL;
+    tp_free(path);
+    return lm;
 }
 
 /* ---- making ---- */

@@ -35,8 +35,9 @@ typedef struct tp_lm {
     char fingerprint[33];      /* of configuration and weights; "" for a new model */
 } tp_lm;
 
-/* Loads a folder. With `with_tokenizer` a missing or broken tokenizer is an error. NULL on error. */
-tp_lm *tp_lm_load(const char *path, bool with_tokenizer);
+/* Loads what tp_model_path (base/model_path.h) understands: a folder, a name in the Hugging Face cache. With
+ * `with_tokenizer` a missing or broken tokenizer is an error. NULL on error. */
+tp_lm *tp_lm_load(const char *model, bool with_tokenizer);
 
 /* A new trainable model with random weights: normal numbers of standard deviation `embed_std` for the embedding and
  * 0.02 for matrices (those that write into the residual stream divided by sqrt(2 n_layers), as in GPT-2). */

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/model_path.h"
 #include "text/tokenizer_parts.h"
 #include "text/unicode.h"
 
@@ -176,7 +177,7 @@ static tp_tokenizer *load_file(const char *path, const char *folder, const char 
     return NULL;
 }
 
-tp_tokenizer *tp_tokenizer_load(const char *path, const char *pattern) {
+static tp_tokenizer *load_path(const char *path, const char *pattern) {
     if (!tp_is_dir(path)) {
         const char *slash = strrchr(path, '/');
         char *folder = slash == NULL ? tp_strdup(".") : tp_strndup(path, (size_t)(slash - path) + 1);
@@ -193,6 +194,13 @@ tp_tokenizer *tp_tokenizer_load(const char *path, const char *pattern) {
         if (there) return t;
     }
     return tp_fail_null(TP_ERR_IO, "%s holds no tokenizer: neither tokenizer.json nor tokenizer.model is there", path);
+}
+
+tp_tokenizer *tp_tokenizer_load(const char *model, const char *pattern) {
+    char *path = tp_model_path(model);
+    tp_tokenizer *t = path ? load_path(path, pattern) : NULL;
+    tp_free(path);
+    return t;
 }
 
 /* ---- decoding ---- */

@@ -32,9 +32,10 @@ void tp_ids_free(tp_ids *ids);
 
 /* The flags of tp_tokenizer_encode and _decode, TP_TOKENS_..., are those of the public interface (telepathy.h). */
 
-/* `path` is a folder (tokenizer.json, else tokenizer.model, in it) or one such file, or a tiktoken rank file (which
- * needs its pre-tokenizer named by `pattern`: "llama3", "qwen2"; NULL otherwise). NULL on error. */
-tp_tokenizer *tp_tokenizer_load(const char *path, const char *pattern);
+/* `model` is what tp_model_path understands: a folder (tokenizer.json, else tokenizer.model, in it) or one such file,
+ * or a tiktoken rank file (which needs its pre-tokenizer named by `pattern`: "llama3", "qwen2"; NULL otherwise). NULL
+ * on error. */
+tp_tokenizer *tp_tokenizer_load(const char *model, const char *pattern);
 void tp_tokenizer_free(tp_tokenizer *tokenizer); /* takes NULL */
 
 /* Appends the ids of n bytes of text to *out. */
