@@ -78,6 +78,27 @@ static char *bytes_of(const char *dir, const char *name, size_t *n) {
     return bytes;
 }
 
+static void its_card_says_what_it_is(void **state) {
+    (void)state;
+    char *dir = check_temp_dir();
+    tp_trained_bridge *t = trained(3, "");
+    tp_free(t->sender.name);
+    t->sender.name = tp_strdup("a \"wren\"\nbase_model: evil"); /* a name cannot add a line of its own */
+    check_ok(tp_bridge_save(dir, t));
+    size_t n;
+    char *card = bytes_of(dir, "README.md", &n);
+    const char *const lines[] = {
+        "\n  - \"a \\\"wren\\\" base_model: evil\"\n",
+        "Trained for the task `trec` with seed 3: ", "reads the sender's layer 2 and writes 3 soft\n",
+        "`{bos}{soft}{primer}`", "one of 3 labels: "};
+    for (int i = 0; i < 5; i++)
+        if (strstr(card, lines[i]) == NULL) fail_msg("the card does not say \"%s\":\n%s", lines[i], card);
+    assert_non_null(strstr(card, t->sender.fingerprint));
+    tp_free(card);
+    tp_trained_bridge_free(t);
+    check_remove_dir(dir);
+}
+
 static void a_bridge_reads_back_to_the_bit(void **state) {
     (void)state;
     const char *variants[] = {"", ", \"learnable_normaliser\": true", ", \"normaliser\": \"none\"",
@@ -107,12 +128,12 @@ static void a_bridge_reads_back_to_the_bit(void **state) {
         json_decref(first);
         json_decref(second);
         /* saved again it is the same, byte for byte */
-        const char *files[] = {"adapter_config.json", "adapter_model.safetensors"};
-        char *bytes[2];
-        size_t n[2];
-        for (int f = 0; f < 2; f++) bytes[f] = bytes_of(folder, files[f], &n[f]);
+        const char *files[] = {"adapter_config.json", "adapter_model.safetensors", "README.md"};
+        char *bytes[3];
+        size_t n[3];
+        for (int f = 0; f < 3; f++) bytes[f] = bytes_of(folder, files[f], &n[f]);
         check_ok(tp_bridge_save(folder, again));
-        for (int f = 0; f < 2; f++) {
+        for (int f = 0; f < 3; f++) {
             size_t m;
             char *now = bytes_of(folder, files[f], &m);
             assert_int_equal(m, n[f]);
@@ -302,6 +323,7 @@ static void an_unwritable_folder_is_an_error(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bridge_reads_back_to_the_bit),
+        cmocka_unit_test(its_card_says_what_it_is),
         cmocka_unit_test(a_bridge_refuses_models_it_was_not_trained_with),
         cmocka_unit_test(broken_configurations_are_refused),
         cmocka_unit_test(broken_tensors_are_refused),

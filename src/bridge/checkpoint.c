@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "bridge/card.h"
 #include "lm/safetensors.h"
 
 #include <math.h>
@@ -312,7 +313,7 @@ tp_status tp_bridge_save(const char *folder, const tp_trained_bridge *t) {
     status = tp_json_save_file(config, path);
     tp_free(path);
     json_decref(config);
-    return status;
+    return status == TP_OK ? tp_bridge_save_card(folder, t) : status;
 }
 
 /* What tells this trained bridge from any other: its tensors and what they mean. */

@@ -3,6 +3,7 @@
  *     adapter_config.json         peft_type "TELEPATHY", base_model_name_or_path (the receiver), the complete recipe,
  *                                 names, fingerprints and widths of both models, the tapped layer, the task's labels
  *     adapter_model.safetensors   every tensor of the bridge, f32, the normaliser's statistics among them
+ *     README.md                   a model card for people (card.h), which nothing reads again
  *
  * Each file is replaced atomically, the tensors first, and neither holds anything that changes during a run: a run
  * killed between the two leaves a bridge that loads. The tensors' metadata holds a fingerprint of what the
