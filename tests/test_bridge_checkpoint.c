@@ -89,7 +89,7 @@ static void its_card_says_what_it_is(void **state) {
     char *card = bytes_of(dir, "README.md", &n);
     const char *const lines[] = {
         "\n  - \"a \\\"wren\\\" base_model: evil\"\n",
-        "Trained for the task `trec` with seed 3: ", "reads the sender's layer 2 and writes 3 soft\n",
+        "Trained for the task `trec` with seed 42: ", "reads the sender's layer 2 and writes 3 soft\n",
         "`{bos}{soft}{primer}`", "one of 3 labels: "};
     for (int i = 0; i < 5; i++)
         if (strstr(card, lines[i]) == NULL) fail_msg("the card does not say \"%s\":\n%s", lines[i], card);
