@@ -83,6 +83,8 @@ static void its_card_says_what_it_is(void **state) {
     char *dir = check_temp_dir();
     tp_trained_bridge *t = trained(3, "");
     tp_free(t->sender.name);
+    tp_free(t->receiver.name);
+    t->receiver.name = tp_strdup("models/finch");
     t->sender.name = tp_strdup("a \"wren\"\nbase_model: evil"); /* a name cannot add a line of its own */
     check_ok(tp_bridge_save(dir, t));
     size_t n;

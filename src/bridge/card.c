@@ -26,7 +26,7 @@ static void add_quoted(tp_str *card, const char *text) {
 
 static void add_model(tp_str *card, const char *role, const tp_bridge_model *m) {
     tp_str_appendf(card, "| %s | `", role);
-    add_plain(card, m->name);
+    add_plain(card, *m->name ? m->name : "(made in memory)");
     tp_str_appendf(card, "` | %d | %lld | `%s` |\n", m->n_layers, (long long)m->d_model, m->fingerprint);
 }
 
@@ -42,11 +42,12 @@ static void add_labels(tp_str *card, const tp_trained_bridge *t) {
 
 tp_status tp_bridge_save_card(const char *folder, const tp_trained_bridge *t) {
     tp_str card = {0};
-    const char *const names[] = {t->sender.name, t->receiver.name};
-    tp_str_appendf(&card, "---\nlibrary_name: telepathy\ntags: [telepathy, latent-communication]\nbase_model:\n");
-    for (int i = 0; i < 2; i++) {
-        tp_str_appendf(&card, "  - ");
-        add_quoted(&card, names[i]);
+    tp_str_appendf(&card, "---\nlibrary_name: telepathy\ntags: [telepathy, latent-communication]\n");
+    if (*t->sender.name && *t->receiver.name) { /* models made in memory have no name */
+        tp_str_appendf(&card, "base_model:\n  - ");
+        add_quoted(&card, t->sender.name);
+        tp_str_appendf(&card, "\n  - ");
+        add_quoted(&card, t->receiver.name);
         tp_str_appendf(&card, "\n");
     }
     tp_str_appendf(&card,
