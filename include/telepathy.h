@@ -11,11 +11,9 @@
  *     #include <string.h>
  *     #include <telepathy.h>
  *
- *     static bool print(void *engine, int32_t id) {
- *         size_t n;
- *         const char *bytes = tp_engine_piece(engine, id, &n);
- *         if (bytes) fwrite(bytes, 1, n, stdout);
- *         return true; // false would stop here
+ *     static bool print(void *context, const char *text, size_t n) {
+ *         (void)context;
+ *         return fwrite(text, 1, n, stdout) == n; // false stops here
  *     }
  *
  *     static int run(const tp_engine *engine, tp_session *session, const char *text) {
@@ -28,7 +26,8 @@
  *         float *states = malloc((size_t)(n * facts->d_model) * sizeof(float));
  *         tp_status status = tp_engine_states(engine, &prompt, 1, &middle, 1, states); // [n, d_model]
  *         if (status == TP_OK) status = tp_session_feed(session, &prompt, 1);
- *         if (status == TP_OK) status = tp_session_generate(session, 20, print, (void *)engine);
+ *         tp_generation options = {.max_new = 20, .on_text = print};
+ *         if (status == TP_OK) status = tp_session_generate(session, &options, NULL);
  *         double sum = 0;
  *         for (int i = 0; status == TP_OK && i < facts->d_model; i++)
  *             sum += pow(states[i] - states[(n - 1) * facts->d_model + i], 2);
@@ -165,7 +164,8 @@ typedef struct tp_session tp_session;
 tp_session *tp_session_new(const tp_engine *engine, int64_t capacity);
 void tp_session_free(tp_session *session); /* takes NULL */
 
-int64_t tp_session_length(const tp_session *session); /* positions so far; -1 with an error for NULL */
+int64_t tp_session_length(const tp_session *session);   /* positions so far; -1 with an error for NULL */
+int64_t tp_session_capacity(const tp_session *session); /* positions there is room for; -1 with an error for NULL */
 
 /* Forgets all positions from `length` on; 0 starts anew. What remains need not be computed again. */
 tp_status tp_session_rewind(tp_session *session, int64_t length);
@@ -177,13 +177,49 @@ tp_status tp_session_feed(tp_session *session, const tp_input *inputs, int64_t n
  * rewinding. */
 tp_status tp_session_logits(tp_session *session, float *logits);
 
+/* How the next token is chosen from the logits, step by step in this order (llama.cpp's). All zeros: greedily, that is
+ * the largest logit, of equal ones the smallest id. */
+typedef struct tp_sampling {
+    double
+        repeat_penalty; /* logits of ids among the last ones are divided by it if above 0, else multiplied; 0, 1: off */
+    int64_t repeat_window; /* how many ids count as the last ones; 0: all of the session */
+    int32_t top_k;         /* keep the k largest; 0: all */
+    double top_p;          /* keep the fewest likeliest whose probabilities reach p together; 0, 1: all */
+    double min_p;          /* keep those at least min_p times as likely as the likeliest; 0: all */
+    double temperature;    /* divide logits by it, then draw; 0: no draw, the likeliest */
+    uint64_t seed;         /* the draw at a position is a function of seed, position and logits, and of nothing else */
+} tp_sampling;
+
 /* Gets each token as soon as it is known; false: no more after this one. It must not use the session. */
 typedef bool (*tp_token_callback)(void *context, int32_t id);
 
-/* Continues greedily with up to max_new tokens, for which there must be room. Ends before an EOS id, which is neither
- * handed out nor fed; all tokens handed out have been fed, so that the session goes on where this ended. Equal logits
- * go to the smaller id. */
-tp_status tp_session_generate(tp_session *session, int64_t max_new, tp_token_callback on_token, void *context);
+/* Gets the text as soon as it is decided, as whole characters: n bytes of valid UTF-8, in which bytes that are no
+ * character became U+FFFD. What may yet turn out to be the beginning of a stop text is held back. false: no more. */
+typedef bool (*tp_text_callback)(void *context, const char *text, size_t n);
+
+typedef enum tp_ending {
+    TP_ENDING_LENGTH = 0, /* max_new tokens were made */
+    TP_ENDING_EOS,        /* the model ended the text */
+    TP_ENDING_STOP,       /* a stop text came */
+    TP_ENDING_CALLER,     /* a callback returned false */
+} tp_ending;
+
+/* What tp_session_generate is asked for; zeros are defaults. */
+typedef struct tp_generation {
+    int64_t max_new;            /* tokens at most, for which there must be room */
+    tp_sampling sampling;       /* greedy unless something is set */
+    const char *const *stops;   /* [n_stops]: texts that end generation; they are not handed out */
+    int64_t n_stops;            /* needs the tokenizer, as on_text does */
+    bool ignore_eos;            /* EOS ids are never chosen */
+    bool show_special;          /* on_text gets special tokens as they are written, else they are left out */
+    tp_token_callback on_token; /* either callback may be NULL */
+    tp_text_callback on_text;   /* called after on_token */
+    void *context;              /* the callbacks' first argument */
+} tp_generation;
+
+/* Continues after the last row. Ends before an EOS id, which is neither handed out nor fed; all tokens handed out have
+ * been fed, so that the session goes on where this ended. *ending (may be NULL) gets why it ended. */
+tp_status tp_session_generate(tp_session *session, const tp_generation *options, tp_ending *ending);
 
 /* ---- link: a trained bridge between two models ---- */
 

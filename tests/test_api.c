@@ -175,15 +175,15 @@ static void generation_goes_on_where_it_stopped(void **state) {
     heard once = {.n = 0}, twice = {.stop_at = 3};
     tp_input prompt = {.ids = f.ids, .n = f.n};
     check_ok(tp_session_feed(session, &prompt, 1));
-    check_ok(tp_session_generate(session, 12, hear, &once));
+    check_ok(tp_session_generate(session, &(tp_generation){.max_new = 12, .on_token = hear, .context = &once}, NULL));
     assert_true(once.n > 5);
     assert_int_equal(tp_session_length(session), f.n + once.n);
     check_ok(tp_session_rewind(session, 0));
     check_ok(tp_session_feed(session, &prompt, 1));
-    check_ok(tp_session_generate(session, 12, hear, &twice));
+    check_ok(tp_session_generate(session, &(tp_generation){.max_new = 12, .on_token = hear, .context = &twice}, NULL));
     assert_int_equal(twice.n, 3);
     assert_int_equal(tp_session_length(session), f.n + 3);
-    check_ok(tp_session_generate(session, 9, hear, &twice));
+    check_ok(tp_session_generate(session, &(tp_generation){.max_new = 9, .on_token = hear, .context = &twice}, NULL));
     assert_int_equal(twice.n, once.n);
     assert_memory_equal(twice.ids, once.ids, (size_t)once.n * sizeof(int32_t));
 
@@ -198,6 +198,8 @@ static void generation_goes_on_where_it_stopped(void **state) {
     tp_session_free(session);
     fixture_close(&f);
 }
+
+/* ---- scoring ---- */
 
 static void scores_are_sums_of_log_probabilities(void **state) {
     (void)state;
@@ -480,6 +482,11 @@ static void a_receiver_may_read_the_text_too(void **state) {
 
 /* ---- wrong arguments ---- */
 
+static bool ignore_text(void *context, const char *text, size_t n) {
+    (void)context;
+    return text != NULL && n > 0;
+}
+
 #define check_refused(expr, words)                                                                                     \
     do {                                                                                                               \
         assert_int_equal(expr, TP_ERR_ARGUMENT);                                                                       \
@@ -500,7 +507,7 @@ static void wrong_inputs_are_refused_and_change_nothing(void **state) {
     tp_session *s = tp_session_new(e, 8);
     check_not_null(s);
     check_refused(tp_session_logits(s, out), "feed");
-    check_refused(tp_session_generate(s, 1, hear, &(heard){.n = 0}), "feed");
+    check_refused(tp_session_generate(s, &(tp_generation){.max_new = 1}, NULL), "feed");
     check_ok(tp_session_feed(s, &fine, 1));
     check_refused(tp_session_feed(s, &outside, 1), "id 1 is");
     check_refused(tp_session_feed(s, (const tp_input[]){{.ids = f.ids, .n = 2}, below}, 2), "input 1: id 0 is -1");
@@ -514,9 +521,21 @@ static void wrong_inputs_are_refused_and_change_nothing(void **state) {
     f.rows[f.facts->d_model + 3] = INFINITY;
     check_refused(tp_session_feed(s, &(tp_input){.rows = f.rows, .n = 2}, 1), "row 1 holds inf");
     check_refused(tp_session_feed(NULL, &fine, 1), "`session` is NULL");
-    check_refused(tp_session_generate(s, 5, hear, &(heard){.n = 0}), "room for 4");
-    check_refused(tp_session_generate(s, -1, hear, &(heard){.n = 0}), "-1");
-    check_refused(tp_session_generate(s, 1, NULL, NULL), "`on_token` is NULL");
+    check_refused(tp_session_generate(s, &(tp_generation){.max_new = 5}, NULL), "room for 4");
+    check_refused(tp_session_generate(s, &(tp_generation){.max_new = -1}, NULL), "-1");
+    check_refused(tp_session_generate(s, NULL, NULL), "`options` is NULL");
+    check_refused(tp_session_generate(s, &(tp_generation){.max_new = 1, .on_text = ignore_text}, NULL), "tokenizer");
+    check_refused(tp_session_generate(s, &(tp_generation){.max_new = 1, .n_stops = 1}, NULL), "`stops` is NULL");
+    check_refused(
+        tp_session_generate(s, &(tp_generation){.max_new = 1, .stops = (const char *[]){""}, .n_stops = 1}, NULL),
+        "stop text 0 is empty");
+    check_refused(tp_session_generate(s, &(tp_generation){.sampling.temperature = NAN}, NULL), "temperature is nan");
+    check_refused(tp_session_generate(s, &(tp_generation){.sampling.top_k = -1}, NULL), "top_k is -1");
+    check_refused(tp_session_generate(s, &(tp_generation){.sampling.top_p = 1.5}, NULL), "top_p is 1.5");
+    check_refused(tp_session_generate(s, &(tp_generation){.sampling.min_p = -0.5}, NULL), "min_p is -0.5");
+    check_refused(tp_session_generate(s, &(tp_generation){.sampling.repeat_penalty = -1}, NULL),
+                  "repeat_penalty is -1");
+    check_refused(tp_session_generate(s, &(tp_generation){.sampling.repeat_window = -1}, NULL), "repeat_window is -1");
     check_refused(tp_session_rewind(s, 5), "rewound to 5");
     check_refused(tp_session_rewind(s, -1), "rewound to -1");
     check_refused(tp_session_logits(s, NULL), "`logits` is NULL");
@@ -598,6 +617,9 @@ static void examples_run(void **state) {
     assert_non_null(strstr(out, "\ndistance in layer 2: "));
     assert_int_equal(example(*state, "generate", "'I saw cat' 20", out), 0);
     assert_true(strncmp(out, "I saw cat", 9) == 0 && strlen(out) > 11);
+    assert_int_equal(example(*state, "generate", "'I saw cat' 20 7", out), 0);
+    assert_int_equal(example(*state, "generate", "'I saw cat' 20 8", again), 0);
+    assert_string_not_equal(out, again);
     assert_int_equal(example(*state, "generate", "'I saw cat' 10000", out), 1);
     assert_non_null(strstr(out, "positions"));
     assert_int_equal(example(*state, "read_states", "cat 0 4", out), 0);

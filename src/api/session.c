@@ -1,7 +1,8 @@
-/* Public interface: sessions. A session keeps keys and values of all positions, and the last hidden state of the last
- * row, from which logits are made only when somebody asks for them. */
+/* Public interface: sessions. A session keeps keys and values of all positions, the ids they came from, and the last
+ * hidden state of the last row, from which logits are made only when somebody asks for them. */
 #include "api/engine.h"
-#include "lm/generate.h"
+#include "lm/sample.h"
+#include "text/stream.h"
 
 #include <string.h>
 
@@ -9,6 +10,7 @@ struct tp_session {
     const tp_engine *engine; /* borrowed */
     tp_kv_cache *cache;      /* one slot */
     tp_tape *tape;           /* scratch, reset by every call */
+    int32_t *ids;            /* [capacity]: the id at each position; -1: a row */
     float *last;             /* [d_model]: hidden state n_layers of the last row */
     bool has_last;           /* false when empty, or rewound into the middle */
 };
@@ -25,6 +27,7 @@ tp_session *tp_session_new(const tp_engine *engine, int64_t capacity) {
     *s = (tp_session){.engine = engine, .cache = cache, .tape = tp_tape_new(engine->math)};
     s->tape->frozen = true;
     s->last = tp_alloc((size_t)engine->facts.d_model * sizeof *s->last);
+    s->ids = tp_alloc((size_t)cache->capacity * sizeof *s->ids);
     return s;
 }
 
@@ -33,11 +36,18 @@ void tp_session_free(tp_session *session) {
     tp_kv_cache_free(session->cache);
     tp_tape_free(session->tape);
     tp_free(session->last);
+    tp_free(session->ids);
     tp_free(session);
 }
 
 int64_t tp_session_length(const tp_session *session) {
     if (session) return session->cache->lengths[0];
+    tp_missing(__func__, "session");
+    return -1;
+}
+
+int64_t tp_session_capacity(const tp_session *session) {
+    if (session) return session->cache->capacity;
     tp_missing(__func__, "session");
     return -1;
 }
@@ -53,12 +63,19 @@ tp_status tp_session_rewind(tp_session *session, int64_t length) {
     return TP_OK;
 }
 
+/* Notes what stands at the positions from `at` on. */
+static void note_ids(int32_t *at, const tp_input *inputs, int64_t n_inputs) {
+    for (int64_t s = 0; s < n_inputs; s++)
+        for (int64_t i = 0; i < inputs[s].n; i++) *at++ = inputs[s].ids ? inputs[s].ids[i] : -1;
+}
+
 tp_status tp_session_feed(tp_session *session, const tp_input *inputs, int64_t n_inputs) {
     TP_NEEDS(session);
     const tp_engine *engine = session->engine;
     int64_t n, d = engine->facts.d_model;
     float *rows = tp_engine_rows(engine, inputs, n_inputs, session->cache->capacity - session->cache->lengths[0], &n);
     if (rows == NULL) return tp_last_status();
+    note_ids(session->ids + session->cache->lengths[0], inputs, n_inputs);
     tp_tape *tape = session->tape;
     tp_tape_reset(tape);
     tp_batch batch = {
@@ -88,21 +105,103 @@ tp_status tp_session_logits(tp_session *session, float *logits) {
     return TP_OK;
 }
 
-tp_status tp_session_generate(tp_session *session, int64_t max_new, tp_token_callback on_token, void *context) {
-    TP_NEEDS(session);
-    TP_NEEDS(on_token);
-    int64_t room = session->cache->capacity - session->cache->lengths[0];
-    if (max_new < 0 || max_new > room)
+/* ---- generating ---- */
+
+/* What one call of tp_session_generate works with. */
+typedef struct generation {
+    tp_session *session;
+    const tp_generation *options;
+    const tp_tokenizer *tokenizer; /* NULL if no text is wanted */
+    tp_text_stream stream;
+    tp_str text; /* decided, and handed out at once */
+    tp_candidate *scratch;
+} generation;
+
+static tp_status check_options(const tp_session *s, const tp_generation *o) {
+    int64_t room = s->cache->capacity - s->cache->lengths[0];
+    if (o->max_new < 0 || o->max_new > room)
         return tp_fail(TP_ERR_ARGUMENT, "%lld new tokens were asked for, the session has room for %lld",
-                       (long long)max_new, (long long)room);
-    bool more = true;
-    for (int64_t made = 0; more && made < max_new; made++) {
-        const float *logits = next_logits(session);
-        if (logits == NULL) return tp_last_status();
-        int32_t id = tp_greedy_token(session->engine->lm, logits);
-        if (id < 0) break;
-        more = on_token(context, id);
-        TP_TRY(tp_session_feed(session, &(tp_input){.ids = &id, .n = 1}, 1));
+                       (long long)o->max_new, (long long)room);
+    if (o->n_stops < 0) return tp_fail(TP_ERR_ARGUMENT, "the number of stop texts is %lld", (long long)o->n_stops);
+    if (o->n_stops > 0 && o->stops == NULL) return tp_missing("tp_session_generate", "stops");
+    for (int64_t i = 0; i < o->n_stops; i++)
+        if (o->stops[i] == NULL || o->stops[i][0] == '\0')
+            return tp_fail(TP_ERR_ARGUMENT, "stop text %lld is empty", (long long)i);
+    if ((o->n_stops > 0 || o->on_text) && s->engine->lm->tokenizer == NULL)
+        return tp_fail(TP_ERR_ARGUMENT, "text and stop texts need a tokenizer, %s was loaded without",
+                       s->engine->lm->path);
+    return tp_sampling_check(&o->sampling);
+}
+
+static bool ends(const tp_engine *engine, int32_t id) {
+    for (int i = 0; i < engine->facts.n_eos; i++)
+        if (engine->eos_ids[i] == id) return true;
+    return false;
+}
+
+/* The next id; -1 with an error. */
+static int32_t choose(const generation *g) {
+    const tp_session *s = g->session;
+    const float *logits = next_logits(g->session);
+    if (logits == NULL) return -1;
+    tp_sample_context context = {.banned = s->engine->eos_ids,
+                                 .n_banned = g->options->ignore_eos ? s->engine->facts.n_eos : 0,
+                                 .last = s->ids,
+                                 .n_last = s->cache->lengths[0],
+                                 .position = s->cache->lengths[0]};
+    return tp_sample(&g->options->sampling, logits, s->engine->facts.vocab_size, &context, g->scratch);
+}
+
+/* Hands out what is decided of the text; false if the caller wants no more. */
+static bool hand_out_text(generation *g) {
+    const tp_generation *o = g->options;
+    bool more = o->on_text == NULL || g->text.len == 0 || o->on_text(o->context, g->text.data, g->text.len);
+    tp_str_clear(&g->text);
+    return more;
+}
+
+/* False if the caller wants no more. */
+static bool hand_out(generation *g, int32_t id) {
+    const tp_generation *o = g->options;
+    bool more = o->on_token == NULL || o->on_token(o->context, id);
+    if (g->tokenizer == NULL || (tp_tokenizer_is_special(g->tokenizer, id) && !o->show_special)) return more;
+    size_t n = 0;
+    const char *piece = tp_tokenizer_piece(g->tokenizer, id, &n);
+    if (piece) tp_text_stream_add(&g->stream, piece, n, &g->text);
+    return hand_out_text(g) && more;
+}
+
+static tp_status generate(generation *g, tp_ending *ending) {
+    *ending = TP_ENDING_LENGTH;
+    for (int64_t made = 0; *ending == TP_ENDING_LENGTH && made < g->options->max_new; made++) {
+        int32_t id = choose(g);
+        if (id < 0) return tp_last_status();
+        if (ends(g->session->engine, id) && !g->options->ignore_eos) {
+            *ending = TP_ENDING_EOS;
+            break;
+        }
+        if (!hand_out(g, id)) *ending = TP_ENDING_CALLER;
+        if (g->stream.stopped) *ending = TP_ENDING_STOP;
+        TP_TRY(tp_session_feed(g->session, &(tp_input){.ids = &id, .n = 1}, 1));
     }
     return TP_OK;
+}
+
+tp_status tp_session_generate(tp_session *session, const tp_generation *options, tp_ending *ending) {
+    TP_NEEDS(session);
+    TP_NEEDS(options);
+    TP_TRY(check_options(session, options));
+    generation g = {.session = session,
+                    .options = options,
+                    .tokenizer = options->on_text || options->n_stops ? session->engine->lm->tokenizer : NULL,
+                    .stream = {.stops = options->stops, .n_stops = options->n_stops}};
+    g.scratch = tp_alloc((size_t)session->engine->facts.vocab_size * sizeof *g.scratch);
+    tp_ending why;
+    tp_status status = generate(&g, &why);
+    tp_text_stream_end(&g.stream, &g.text);
+    if (status == TP_OK) hand_out_text(&g);
+    if (ending) *ending = why;
+    tp_str_free(&g.text);
+    tp_free(g.scratch);
+    return status;
 }
