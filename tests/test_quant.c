@@ -34,6 +34,12 @@ static const tp_st_tensor *tensor_of(tp_dtype dtype, const char *what) {
     return t;
 }
 
+static float *normal(tp_rng *rng, int64_t n) {
+    float *x = malloc((size_t)n * sizeof *x);
+    tp_rng_fill_normal(rng, x, (size_t)n, 1);
+    return x;
+}
+
 static void test_decodes_as_the_reference(void **state) {
     (void)state;
     for (int type = TP_BLOCK_TYPES; type < TP_END_BLOCK_TYPES; type++) {
@@ -50,6 +56,63 @@ static void test_decodes_as_the_reference(void **state) {
                          (double)out[i], (double)((const float *)values->data)[i]);
         free(out);
     }
+}
+
+static void test_packs_as_the_reference(void **state) {
+    (void)state;
+    const tp_st_tensor *input = tp_safetensors_find(reference, "input");
+    check_not_null(input);
+    int64_t n = input->shape[0] * input->shape[1];
+    for (int type = TP_Q4_0; type <= TP_Q8_0; type++) {
+        const tp_st_tensor *packed = tensor_of(type, "packed");
+        unsigned char *out = malloc(packed->n_bytes);
+        tp_quantize_row(type, input->data, n, out);
+        size_t size = packed->n_bytes / (size_t)packed->shape[0];
+        for (int64_t i = 0; i < packed->shape[0]; i++)
+            if (memcmp(out + (size_t)i * size, (const char *)packed->data + (size_t)i * size, size) != 0)
+                fail_msg("%s: row %lld is packed otherwise than by the reference", tp_dtype_name(type), (long long)i);
+        free(out);
+    }
+}
+
+/* How near quantised normal numbers are to what they were, and the extremes that must not break the fit. The bounds are
+ * a little above what was measured (and, for q4_k to q6_k, at or below the error of llama.cpp's own quantiser). */
+static void test_k_quants_are_near(void **state) {
+    (void)state;
+    const struct {
+        tp_dtype dtype;
+        double most; /* relative root mean square error on normal numbers */
+    } types[] = {{TP_Q2_K, 0.35}, {TP_Q3_K, 0.19}, {TP_Q4_K, 0.085}, {TP_Q5_K, 0.045}, {TP_Q6_K, 0.025}};
+    enum { N = 256 * 64 };
+    tp_rng rng = tp_rng_stream(5, "k-quants", 0);
+    float *x = normal(&rng, N), *out = malloc(N * sizeof *out);
+    unsigned char *blocks = malloc(N * 2);
+    for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
+        tp_quantize_row(types[t].dtype, x, N, blocks);
+        tp_dequantize_row(types[t].dtype, blocks, N, out);
+        double error = 0, all = 0;
+        for (int i = 0; i < N; i++)
+            error += ((double)out[i] - x[i]) * ((double)out[i] - x[i]), all += (double)x[i] * x[i];
+        error = sqrt(error / all);
+        if (!(error <= types[t].most)) fail_msg("%s: relative error %g", tp_dtype_name(types[t].dtype), error);
+
+        float special[4][256] = {{0}}; /* zeros; one spike; all negative; all equal */
+        special[1][77] = -12;
+        for (int i = 0; i < 256; i++) special[2][i] = -1 - fabsf(x[i]), special[3][i] = 2.5f;
+        for (int s = 0; s < 4; s++) {
+            tp_quantize_row(types[t].dtype, special[s], 256, blocks);
+            tp_dequantize_row(types[t].dtype, blocks, 256, out);
+            double wrong = 0, size = 1e-12;
+            for (int i = 0; i < 256; i++) {
+                wrong = fmax(wrong, fabs((double)out[i] - special[s][i]));
+                size = fmax(size, fabs((double)special[s][i]));
+            }
+            double allowed = s == 0 ? 0 : s == 2 ? 0.35 * size : 0.02 * size;
+            if (!(wrong <= allowed))
+                fail_msg("%s: special row %d is off by %g of %g", tp_dtype_name(types[t].dtype), s, wrong, size);
+        }
+    }
+    free(x), free(out), free(blocks);
 }
 
 static void test_sizes(void **state) {
@@ -89,12 +152,6 @@ static float *decoded(const tp_weight *w) {
     float *values = malloc((size_t)(w->rows * w->cols) * sizeof *values);
     for (int64_t i = 0; i < w->rows; i++) tp_weight_row(w, i, values + i * w->cols);
     return values;
-}
-
-static float *normal(tp_rng *rng, int64_t n) {
-    float *x = malloc((size_t)n * sizeof *x);
-    tp_rng_fill_normal(rng, x, (size_t)n, 1);
-    return x;
 }
 
 static float rounded(tp_math math, float x) {
@@ -205,6 +262,8 @@ static void test_central_differences(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decodes_as_the_reference),
+        cmocka_unit_test(test_packs_as_the_reference),
+        cmocka_unit_test(test_k_quants_are_near),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_central_differences),

@@ -95,4 +95,9 @@ void tp_dequantize_row(tp_dtype dtype, const void *blocks, int64_t n, float *out
 void tp_dequantize_legacy(tp_dtype dtype, const void *blocks, int64_t n, float *out);
 void tp_dequantize_k(tp_dtype dtype, const void *blocks, int64_t n, float *out);
 
+/* The other way: n finite numbers into blocks. The legacy types come out as the reference codec makes them, byte for
+ * byte; the k-quants by a fit of our own (quantize_k.c). Numbers that are not finite give blocks without meaning. */
+void tp_quantize_row(tp_dtype dtype, const float *x, int64_t n, void *blocks);
+void tp_quantize_k(tp_dtype dtype, const float *x, int64_t n, void *blocks); /* its part for k-quants */
+
 #endif
