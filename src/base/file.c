@@ -51,6 +51,12 @@ void tp_unmap_file(tp_mapping *mapping) {
     *mapping = (tp_mapping){0};
 }
 
+tp_status tp_lock_mapping(const tp_mapping *mapping, const char *path) {
+    if (mapping->size == 0 || mlock(mapping->data, mapping->size) == 0) return TP_OK;
+    return tp_fail(TP_ERR_MEMORY, "cannot keep the %zu bytes of %s in memory (%s): see ulimit -l", mapping->size, path,
+                   strerror(errno));
+}
+
 /* zlib's gz* functions read plain files as they are, so one path serves both. */
 static gzFile open_gz(const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -20,6 +20,7 @@ typedef struct tp_mapping {
 
 tp_status tp_map_file(const char *path, tp_mapping *out);
 void tp_unmap_file(tp_mapping *mapping);
+tp_status tp_lock_mapping(const tp_mapping *mapping, const char *path); /* keeps all of it in memory (mlock) */
 
 /* The whole file (plain, or gzip if it starts so) in memory with a zero byte behind it; free with tp_free. `limit`
  * bounds the bytes taken (0: no bound); a larger file is an error. */

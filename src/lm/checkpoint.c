@@ -14,12 +14,12 @@
 #include <string.h>
 
 enum {
-    MAX_INDEX = 32 << 20,        /* bytes; that of a 671 B model has 9 MB */
-    MAX_SHARDS = 10000,          /* the format's names count with five digits */
-    HASH_WHOLE_MODEL = 64 << 20, /* bytes: up to here all of a model is hashed */
-    HASH_WHOLE_TENSOR = 1 << 20, /* bytes: in larger models, tensors up to here are */
-    HASH_PIECE = 64 << 10,       /* bytes */
-    HASH_PIECES = 16,            /* per tensor: together HASH_WHOLE_TENSOR */
+    MAX_INDEX = 32 << 20,         /* bytes; that of a 671 B model has 9 MB */
+    MAX_SHARDS = 10000,           /* the format's names count with five digits */
+    HASH_WHOLE_MODEL = 64 << 20,  /* bytes: up to here all of a model is hashed */
+    HASH_WHOLE_TENSOR = 64 << 10, /* bytes: in larger models, tensors up to here are */
+    HASH_PIECE = 4 << 10,         /* bytes: a page */
+    HASH_PIECES = 16,             /* per tensor: together HASH_WHOLE_TENSOR */
 };
 
 struct tp_checkpoint {
@@ -27,6 +27,7 @@ struct tp_checkpoint {
     tp_safetensors **shards; /* [n_shards], in the order of names */
     char **shard_names;      /* [n_shards], NULL for a single file */
     size_t n_shards, shards_capacity, names_capacity;
+    tp_gguf *gguf;                /* or this instead */
     const tp_st_tensor **tensors; /* [n_tensors], by name */
     size_t n_tensors;
 };
@@ -132,6 +133,20 @@ static tp_status open_single(tp_checkpoint *c, const char *path) {
     return TP_OK;
 }
 
+static tp_status open_gguf(tp_checkpoint *c, const char *path) {
+    c->gguf = tp_gguf_open(path);
+    if (c->gguf == NULL) return tp_last_status();
+    size_t n = tp_gguf_count(c->gguf);
+    c->tensors = tp_try_alloc(n, sizeof *c->tensors);
+    if (c->tensors == NULL) return tp_fail_context("reading %s", path);
+    for (size_t i = 0; i < n; i++) c->tensors[c->n_tensors++] = tp_gguf_get(c->gguf, i);
+    return TP_OK;
+}
+
+static tp_status open_file(tp_checkpoint *c, const char *path) {
+    return tp_gguf_is(path) ? open_gguf(c, path) : open_single(c, path);
+}
+
 static tp_status open_folder(tp_checkpoint *c) {
     char *single = tp_path_join(c->path, "model.safetensors");
     char *index = tp_path_join(c->path, "model.safetensors.index.json");
@@ -151,7 +166,7 @@ static tp_status open_folder(tp_checkpoint *c) {
 tp_checkpoint *tp_checkpoint_open(const char *path) {
     tp_checkpoint *c = tp_alloc(sizeof *c);
     c->path = tp_strdup(path);
-    if ((tp_is_dir(path) ? open_folder(c) : open_single(c, path)) != TP_OK) {
+    if ((tp_is_dir(path) ? open_folder(c) : open_file(c, path)) != TP_OK) {
         tp_checkpoint_close(c);
         return NULL;
     }
@@ -164,11 +179,22 @@ void tp_checkpoint_close(tp_checkpoint *c) {
         tp_safetensors_close(c->shards[i]);
         if (c->shard_names) tp_free(c->shard_names[i]);
     }
+    tp_gguf_close(c->gguf);
     tp_free(c->shards);
     tp_free(c->shard_names);
     tp_free(c->tensors);
     tp_free(c->path);
     tp_free(c);
+}
+
+const tp_gguf *tp_checkpoint_gguf(const tp_checkpoint *c) {
+    return c->gguf;
+}
+
+tp_status tp_checkpoint_lock(const tp_checkpoint *c) {
+    if (c->gguf) return tp_gguf_lock(c->gguf);
+    for (size_t i = 0; i < c->n_shards; i++) TP_TRY(tp_safetensors_lock(c->shards[i]));
+    return TP_OK;
 }
 
 /* ---- asking ---- */
@@ -206,17 +232,19 @@ const tp_st_tensor *tp_checkpoint_find(const tp_checkpoint *c, const char *name)
     const tp_st_tensor *t = lookup(c, name);
     if (t == NULL) return tp_fail_null(TP_ERR_FORMAT, "%s has no tensor `%s`", c->path, name);
     if (t->dtype == TP_UNKNOWN)
-        return tp_fail_null(TP_ERR_UNSUPPORTED, "%s: tensor `%s` has the dtype %.40s, supported are " TP_ST_TYPE_NAMES,
-                            t->file, name, t->file_dtype);
+        return tp_fail_null(TP_ERR_UNSUPPORTED, "%s: tensor `%s` has the dtype %.40s, supported are %s", t->file, name,
+                            t->file_dtype, c->gguf ? TP_GGUF_TYPE_NAMES : TP_ST_TYPE_NAMES);
     return t;
 }
 
 const tp_st_tensor *tp_checkpoint_weight(const tp_checkpoint *c, const char *name, int n_dims, const int64_t *shape) {
     const tp_st_tensor *t = tp_checkpoint_find(c, name);
     if (t == NULL || tp_st_check_shape(t, n_dims, shape) != TP_OK) return NULL;
-    if (t->dtype != TP_F32 && t->dtype != TP_F16 && t->dtype != TP_BF16)
-        return tp_fail_null(TP_ERR_UNSUPPORTED, "%s: tensor `%s` has the dtype %s, a weight must be F32, F16 or BF16",
-                            t->file, name, t->file_dtype);
+    bool blocks = tp_dtype_is_block(t->dtype) && n_dims >= 2;
+    if (t->dtype != TP_F32 && t->dtype != TP_F16 && t->dtype != TP_BF16 && !blocks)
+        return tp_fail_null(TP_ERR_UNSUPPORTED, "%s: tensor `%s` has the dtype %s, a %s must be F32, F16 or BF16%s",
+                            t->file, name, t->file_dtype, n_dims >= 2 ? "weight" : "vector",
+                            c->gguf && n_dims >= 2 ? " or quantised" : "");
     return t;
 }
 

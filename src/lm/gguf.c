@@ -5,10 +5,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are used as they lie in the file, little-endian");
 
@@ -332,10 +330,7 @@ bool tp_gguf_is(const char *path) {
 }
 
 tp_status tp_gguf_lock(const tp_gguf *g) {
-    if (mlock(g->map.data, g->map.size) == 0) return TP_OK;
-    return tp_fail(TP_ERR_MEMORY,
-                   "cannot keep the %zu bytes of %s in memory (%s): raise the limit of locked memory (ulimit -l)",
-                   g->map.size, g->path, strerror(errno));
+    return tp_lock_mapping(&g->map, g->path);
 }
 
 const char *tp_gguf_path(const tp_gguf *g) {

@@ -15,6 +15,7 @@
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "lm/safetensors.h"
 
 #include <stdbool.h>
@@ -98,6 +99,8 @@ const char *tp_gguf_type_name(tp_gguf_type type);
 
 /* ---- types of tensors ---- */
 
+#define TP_GGUF_TYPE_NAMES "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K"
+
 /* ggml's number of a type, -1 if it has none there; and the other way round, with the name that ggml gives it ("Q4_K",
  * "IQ2_XS", NULL for a number nobody knows), numbers per block and bytes per block. TP_UNKNOWN: not readable here. */
 int tp_gguf_type_number(tp_dtype dtype);
@@ -116,7 +119,6 @@ typedef struct tp_gguf_pair {
 } tp_gguf_pair;
 
 /* Tensor t's bytes, produced when they are due: `produce` writes all t->n_bytes of it into the file. */
-typedef struct tp_writer tp_writer;
 typedef tp_status (*tp_gguf_producer)(void *context, size_t index, tp_writer *writer);
 
 /* Writes a version 3 file, atomically: pairs and tensors in the given order. With `produce` the tensors' data may be

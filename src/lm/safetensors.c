@@ -413,6 +413,10 @@ void tp_safetensors_close(tp_safetensors *st) {
 
 /* ---- asking ---- */
 
+tp_status tp_safetensors_lock(const tp_safetensors *st) {
+    return tp_lock_mapping(&st->map, st->path);
+}
+
 size_t tp_safetensors_count(const tp_safetensors *st) {
     return st->n_tensors;
 }

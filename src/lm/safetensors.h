@@ -31,8 +31,9 @@ typedef struct tp_st_tensor {
 
 typedef struct tp_safetensors tp_safetensors;
 
-tp_safetensors *tp_safetensors_open(const char *path); /* NULL on error */
-void tp_safetensors_close(tp_safetensors *st);         /* takes NULL */
+tp_safetensors *tp_safetensors_open(const char *path);   /* NULL on error */
+void tp_safetensors_close(tp_safetensors *st);           /* takes NULL */
+tp_status tp_safetensors_lock(const tp_safetensors *st); /* keeps the whole file in memory (mlock) */
 
 /* The tensors in the order of their names (by bytes). get never fails for i < count, and shows tensors of unknown types
  * too: look at dtype before data. */
