@@ -308,8 +308,8 @@ static void test_lists_types_it_cannot_read(void **state) {
     tp_str_free(&s);
 }
 
-/* Prefixes of a good file (but for the padding at its end), and every byte of its header changed in three ways: an error or a file, never a crash
- * (the sanitizers watch). */
+/* Prefixes of a good file (but for the padding at its end), and changed bytes all over its header: an error or a file,
+ * never a crash (the sanitizers watch). */
 static void test_survives_damage(void **state) {
     (void)state;
     char *bytes, *path = tp_path_join(folder, "x.gguf");
