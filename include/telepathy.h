@@ -167,7 +167,9 @@ void tp_session_free(tp_session *session); /* takes NULL */
 int64_t tp_session_length(const tp_session *session);   /* positions so far; -1 with an error for NULL */
 int64_t tp_session_capacity(const tp_session *session); /* positions there is room for; -1 with an error for NULL */
 
-/* Forgets all positions from `length` on; 0 starts anew. What remains need not be computed again. */
+/* Forgets all positions from `length` on; 0 starts anew. What remains need not be computed again. Refused where layers
+ * with a sliding window have dropped positions that the next token would see (more than one position back, once the
+ * session is longer than the window). */
 tp_status tp_session_rewind(tp_session *session, int64_t length);
 
 /* Runs the inputs, end to end, behind what is there. */

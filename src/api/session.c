@@ -54,12 +54,16 @@ int64_t tp_session_capacity(const tp_session *session) {
 
 tp_status tp_session_rewind(tp_session *session, int64_t length) {
     TP_NEEDS(session);
-    int64_t *now = &session->cache->lengths[0];
-    if (length < 0 || length > *now)
-        return tp_fail(TP_ERR_ARGUMENT, "a session of %lld positions cannot be rewound to %lld", (long long)*now,
+    int64_t now = session->cache->lengths[0];
+    if (length < 0 || length > now)
+        return tp_fail(TP_ERR_ARGUMENT, "a session of %lld positions cannot be rewound to %lld", (long long)now,
                        (long long)length);
-    if (length < *now) session->has_last = false;
-    *now = length;
+    if (!tp_kv_cache_rewind(session->cache, 0, length))
+        return tp_fail(TP_ERR_UNSUPPORTED,
+                       "the session cannot be rewound from %lld to %lld positions: layers with a sliding window have "
+                       "dropped what the next token would see; rewind to 0 and feed it again",
+                       (long long)now, (long long)length);
+    if (length < now) session->has_last = false;
     return TP_OK;
 }
 

@@ -62,6 +62,26 @@ tp_var *tp_attention_spans(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const
                            const int64_t *k_begins, const int64_t *k_ends, int64_t n_sequences,
                            const tp_attention_spec *spec);
 
+/* A sequence's keys and values in a cache: stretches of rows in the order of their positions (a ring that has wrapped
+ * has two, rows not put into it yet are another). Row r of head h begins at number (h * head_rows + r) * head_dim of k
+ * and of v; its scales, of int8 rows only, are number h * head_rows + r. */
+typedef struct tp_kv_span {
+    const void *k, *v;
+    const float *k_scales, *v_scales;
+    int64_t head_rows, n;
+} tp_kv_span;
+
+enum { TP_KV_SPANS = 3 };
+
+typedef struct tp_kv_sequence {
+    tp_kv_span spans[TP_KV_SPANS]; /* those behind the last have n = 0 */
+} tp_kv_sequence;
+
+/* Attention of q [nq, n_heads * d] over cached rows of a type (f32, f16, bf16, i8): keys[s] are sequence s's, the last
+ * of which stands at its last query. Rows are read in their type. The tape must be frozen: nothing is recorded. */
+tp_var *tp_attention_cached(tp_tape *tape, tp_var *q, const int64_t *q_offsets, const tp_kv_sequence *keys,
+                            tp_dtype type, int64_t n_sequences, const tp_attention_spec *spec);
+
 /* ---- ops_rows.c ---- */
 
 /* Rows of a table by id: out[i] = table[ids[i]]. ids are in range (checked by whoever made them). */

@@ -5,8 +5,8 @@
  * each row's log-sum-exp is kept for the backward pass, which computes the probabilities again (Dao et al. 2022,
  * FlashAttention, without its tiling over keys: a range of some thousand keys fits the second-level cache). What the
  * products read many times (keys turned, values, a block's queries times the scale) is packed once per item, so that no
- * two of its rows compete for the same lines of the first-level cache. A few rows against a long cache, as in
- * generation, read the keys where they lie instead. */
+ * two of its rows compete for the same lines of the first-level cache. A few rows against many keys read these where
+ * they lie instead; so does a decode step, whose keys and values a cache may store in a smaller type. */
 #include "autograd/ops.h"
 #include "tensor/kernels.h"
 
@@ -27,6 +27,8 @@ typedef struct {
     const int64_t *q_offsets;         /* [n_sequences + 1] */
     const int64_t *k_begins, *k_ends; /* [n_sequences] */
     int64_t n_sequences;
+    const tp_kv_sequence *cached; /* [n_sequences]: the keys are in a cache; NULL: they are vars */
+    tp_dtype cached_type;
     float *log_sum; /* [nq, n_heads]: max + log of the row's sum of exponentials; -INFINITY for a row without keys */
 } attention;
 
@@ -56,7 +58,7 @@ static int64_t odd_stride(int64_t n) {
 typedef struct {
     int64_t q0, n_q, k0, n_k; /* rows */
     int64_t q_stride, k_stride;
-    int64_t d;
+    int64_t d, sequence;
     int first_head, heads; /* the query heads that share this key head */
 } item;
 
@@ -71,6 +73,7 @@ static item item_of(const attention *a, int64_t index) {
                   .q_stride = (int64_t)p->n_heads * p->head_dim,
                   .k_stride = (int64_t)p->n_kv_heads * p->head_dim,
                   .d = p->head_dim,
+                  .sequence = s,
                   .first_head = kv * group,
                   .heads = group};
 }
@@ -140,6 +143,46 @@ static bool hide(const attention *a, const item *t, const block *b, int64_t i, f
     return true;
 }
 
+/* ---- cached rows ---- */
+
+/* All rows of the item's head out of the cache, keys or values, as f32: out[n_k, d]. */
+static void read_cached(const attention *a, const item *t, bool values, float *out) {
+    const tp_kv_span *spans = a->cached[t->sequence].spans;
+    int head = t->first_head / t->heads;
+    for (int i = 0; i < TP_KV_SPANS; out += spans[i++].n * t->d) {
+        const tp_kv_span *p = &spans[i];
+        size_t at = (size_t)(head * p->head_rows * t->d) * tp_dtype_size(a->cached_type);
+        const float *scales = values ? p->v_scales : p->k_scales;
+        tp_cpu()->kv_read(a->cached_type, out, (const char *)(values ? p->v : p->k) + at,
+                          scales ? scales + head * p->head_rows : NULL, p->n, t->d);
+    }
+}
+
+/* The stretches of the cache that lie in the range of keys, through one of the kernels: scores[heads, stride] of the
+ * queries at `rows`, or sums of values into them. */
+static void through_cached(const attention *a, const item *t, range seen, bool values, float *rows, float *scores,
+                           int64_t stride) {
+    const tp_kernels *cpu = tp_cpu();
+    const tp_kv_span *spans = a->cached[t->sequence].spans;
+    size_t size = tp_dtype_size(a->cached_type);
+    int64_t begin = 0; /* of the span, among the sequence's keys */
+    for (int i = 0; i < TP_KV_SPANS; begin += spans[i++].n) {
+        const tp_kv_span *p = &spans[i];
+        int64_t from = seen.from > begin ? seen.from - begin : 0;
+        int64_t to = seen.to - begin < p->n ? seen.to - begin : p->n, n = to - from;
+        if (n <= 0) continue;
+        int64_t row = t->first_head / t->heads * p->head_rows + from;
+        const char *at = (const char *)(values ? p->v : p->k) + (size_t)(row * t->d) * size;
+        const float *scales = values ? p->v_scales : p->k_scales;
+        float *part = scores + (begin + from - seen.from);
+        if (scales) scales += row;
+        if (values)
+            cpu->kv_sums(a->cached_type, rows, part, stride, t->heads, at, scales, n, t->d);
+        else
+            cpu->kv_scores(a->cached_type, part, stride, rows, t->heads, at, scales, n, t->d);
+    }
+}
+
 /* ---- forward ---- */
 
 static int64_t forward_scratch(int64_t d, int64_t longest) {
@@ -152,8 +195,14 @@ static void forward_item(const attention *a, const item *t, const float *q, cons
     int64_t d = t->d, stride = odd_stride(t->n_k);
     float *turned = scratch, *values = turned + d * stride, *scores = values + d * stride;
     float *queries = scores + BLOCK * stride;
-    turn(k + key_place(t), t->k_stride, t->n_k, d, stride, turned);
-    pack(v + key_place(t), t->k_stride, t->n_k, d, 1, values);
+    if (a->cached) {
+        read_cached(a, t, false, values);
+        turn(values, d, t->n_k, d, stride, turned);
+        read_cached(a, t, true, values);
+    } else {
+        turn(k + key_place(t), t->k_stride, t->n_k, d, stride, turned);
+        pack(v + key_place(t), t->k_stride, t->n_k, d, 1, values);
+    }
     for (int h = t->first_head; h < t->first_head + t->heads; h++)
         for (int64_t i0 = 0; i0 < t->n_q; i0 += BLOCK) {
             block b = block_of(a, t, h, i0);
@@ -200,6 +249,26 @@ static void forward_few(const attention *a, const item *t, const float *q, const
             for (int64_t j = 0; j < n; j++) row[j] /= sum;
         }
         cpu->gemm(t->heads, d, n, scratch, stride, values + seen.from * t->k_stride, t->k_stride, out + at, d);
+    }
+}
+
+/* The same for keys in a cache. Nothing is kept for a backward pass. */
+static void forward_few_cached(const attention *a, const item *t, const float *q, float *out, float *scratch) {
+    const tp_kernels *cpu = tp_cpu();
+    int64_t d = t->d, stride = odd_stride(t->n_k);
+    float *queries = scratch + t->heads * stride;
+    for (int64_t i = 0; i < t->n_q; i++) {
+        range seen = visible(&a->spec, i, t->n_q, t->n_k);
+        int64_t at = (t->q0 + i) * t->q_stride + t->first_head * d, n = seen.to - seen.from;
+        memset(out + at, 0, (size_t)(t->heads * d) * sizeof(float));
+        if (n <= 0) continue;
+        pack(q + at, d, t->heads, d, a->spec.scale, queries);
+        through_cached(a, t, seen, false, queries, scratch, stride);
+        for (int h = 0; h < t->heads; h++) {
+            float *row = scratch + h * stride, sum = cpu->exp_sum(row, cpu->max(row, n), n), inverse = 1 / sum;
+            for (int64_t j = 0; j < n; j++) row[j] *= inverse;
+        }
+        through_cached(a, t, seen, true, out + at, scratch, stride);
     }
 }
 
@@ -301,6 +370,13 @@ static void attention_backward(tp_tape *tape, tp_node *node) {
     tp_arena_release(tape->arena, mark);
 }
 
+/* Rows of no sequence are zeros. */
+static void clear_others(tp_var *out, const int64_t *q_offsets, int64_t n_sequences) {
+    int64_t first = q_offsets[0] * out->cols, end = q_offsets[n_sequences] * out->cols;
+    memset(out->data, 0, (size_t)first * sizeof(float));
+    memset(out->data + end, 0, (size_t)(out->rows * out->cols - end) * sizeof(float));
+}
+
 tp_var *tp_attention_spans(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64_t *q_offsets,
                            const int64_t *k_begins, const int64_t *k_ends, int64_t n_sequences,
                            const tp_attention_spec *spec) {
@@ -309,11 +385,9 @@ tp_var *tp_attention_spans(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const
     assert(q_offsets[n_sequences] <= q->rows);
     tp_var *out = tp_var_new(tape, q->rows, q->cols);
     attention *a = tp_arena_alloc(tape->arena, sizeof *a);
-    *a = (attention){*spec, q_offsets, k_begins, k_ends, n_sequences, NULL};
+    *a = (attention){*spec, q_offsets, k_begins, k_ends, n_sequences, NULL, TP_F32, NULL};
     a->log_sum = tp_arena_alloc(tape->arena, (size_t)(q->rows * spec->n_heads) * sizeof(float));
-    int64_t first = q_offsets[0] * q->cols, end = q_offsets[n_sequences] * q->cols; /* rows of no sequence are zeros */
-    memset(out->data, 0, (size_t)first * sizeof(float));
-    memset(out->data + end, 0, (size_t)(q->rows * q->cols - end) * sizeof(float));
+    clear_others(out, q_offsets, n_sequences);
     tp_arena_mark mark = tp_arena_get_mark(tape->arena);
     int64_t each = padded(forward_scratch(spec->head_dim, longest(a)));
     float *scratch = scratch_for_threads(tape, each);
@@ -337,4 +411,44 @@ tp_var *tp_attention(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const int64
                      int64_t n_sequences, const tp_attention_spec *spec) {
     assert(k_offsets[n_sequences] <= k->rows);
     return tp_attention_spans(tape, q, k, v, q_offsets, k_offsets, k_offsets + 1, n_sequences, spec);
+}
+
+/* Decode steps, and a few rows at once, read the cache as it is. */
+static bool reads_in_place(const item *t) {
+    return t->n_q == 1 || t->n_q * t->heads <= FEW;
+}
+
+tp_var *tp_attention_cached(tp_tape *tape, tp_var *q, const int64_t *q_offsets, const tp_kv_sequence *keys,
+                            tp_dtype type, int64_t n_sequences, const tp_attention_spec *spec) {
+    assert(tape->frozen && spec->n_heads % spec->n_kv_heads == 0);
+    assert(q->cols == (int64_t)spec->n_heads * spec->head_dim && q_offsets[n_sequences] <= q->rows);
+    tp_var *out = tp_var_new(tape, q->rows, q->cols);
+    clear_others(out, q_offsets, n_sequences);
+    tp_arena_mark mark = tp_arena_get_mark(tape->arena);
+    int64_t *bounds = tp_arena_alloc(tape->arena, (size_t)(2 * n_sequences) * sizeof *bounds);
+    for (int64_t s = 0; s < n_sequences; s++) {
+        bounds[s] = bounds[n_sequences + s] = 0;
+        for (int i = 0; i < TP_KV_SPANS; i++) bounds[n_sequences + s] += keys[s].spans[i].n;
+    }
+    attention a = {*spec, q_offsets, bounds, bounds + n_sequences, n_sequences, keys, type, NULL};
+    a.log_sum = tp_arena_alloc(tape->arena, (size_t)(q->rows * spec->n_heads) * sizeof(float));
+    int64_t n_items = n_sequences * spec->n_kv_heads, most = longest(&a);
+    int64_t each = spec->n_heads / spec->n_kv_heads * (odd_stride(most) + spec->head_dim);
+    for (int64_t i = 0; i < n_items; i += spec->n_kv_heads) {
+        item t = item_of(&a, i);
+        if (!reads_in_place(&t) && each < forward_scratch(t.d, most)) each = forward_scratch(t.d, most);
+    }
+    each = padded(each);
+    float *scratch = scratch_for_threads(tape, each);
+#pragma omp parallel for schedule(dynamic) if (worth_sharing(&a))
+    for (int64_t i = 0; i < n_items; i++) {
+        item t = item_of(&a, i);
+        float *mine = scratch + omp_get_thread_num() * each;
+        if (reads_in_place(&t))
+            forward_few_cached(&a, &t, q->data, out->data, mine);
+        else
+            forward_item(&a, &t, q->data, NULL, NULL, out->data, mine);
+    }
+    tp_arena_release(tape->arena, mark);
+    return out;
 }

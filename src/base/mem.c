@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *check(void *p, size_t size) {
     if (p == NULL) {
@@ -54,6 +55,19 @@ char *tp_format(const char *format, ...) {
 
 void tp_free(void *p) {
     free(p);
+}
+
+void *tp_reserve(size_t size) {
+    if (size == 0) size = 1;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return tp_fail_null(TP_ERR_MEMORY, "out of memory: %zu bytes of address space asked for", size);
+    madvise(p, size, MADV_NOHUGEPAGE); /* only a wish: kernels without large pages refuse it */
+    return p;
+}
+
+void tp_unreserve(void *p, size_t size) {
+    if (p) munmap(p, size ? size : 1);
 }
 
 void tp_grow(void *items, size_t *capacity, size_t count, size_t size) {
@@ -144,9 +158,9 @@ void tp_arena_release(tp_arena *arena, tp_arena_mark mark) {
 
 void tp_arena_reset(tp_arena *arena) {
     if (arena->top == NULL) return;
-    if (arena->top->below) { /* it had to grow: next time one block holds it all */
+    if (arena->top->below) { /* it had to grow: next time one block holds it all, and some more of the kind */
         while (arena->top) pop_block(arena);
-        push_block(arena, arena->peak);
+        push_block(arena, arena->peak + arena->peak / 4);
     }
     arena->top->used = 0;
 }

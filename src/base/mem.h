@@ -23,6 +23,11 @@ char *tp_strdup(const char *text);             /* NULL gives NULL */
 char *tp_strndup(const char *text, size_t n);  /* exactly n bytes, then a zero byte */
 char *tp_format(const char *format, ...) __attribute__((format(printf, 1, 2))); /* malloc'ed sprintf */
 
+/* Zeroed address space of which only touched pages cost memory: for what may become large and seldom does. 4096-byte
+ * pages even where the system likes larger ones. NULL with an error if there is not that much; unreserve takes NULL. */
+void *tp_reserve(size_t size);
+void tp_unreserve(void *p, size_t size);
+
 /* Grows the array *items (capacity *capacity, elements of `size` bytes) so that index `count` fits. */
 void tp_grow(void *items, size_t *capacity, size_t count, size_t size);
 

@@ -7,20 +7,8 @@
 #define TP_LM_DECODER_H
 
 #include "autograd/ops.h"
+#include "lm/kv_cache.h"
 #include "lm/model.h"
-
-/* Keys and values of sequences seen so far, f32. Each slot holds one sequence. */
-typedef struct tp_kv_cache {
-    int n_layers;
-    int64_t n_slots, capacity, kv_dim; /* capacity: positions per slot */
-    int64_t *lengths;                  /* [n_slots] */
-    float *k, *v;                      /* [n_layers, n_slots * capacity, kv_dim] */
-} tp_kv_cache;
-
-/* NULL (with an error) if the memory cannot be had. */
-tp_kv_cache *tp_kv_cache_new(const tp_lm *lm, int64_t n_slots, int64_t capacity);
-void tp_kv_cache_free(tp_kv_cache *cache);                           /* takes NULL */
-void tp_kv_cache_copy(tp_kv_cache *cache, int64_t from, int64_t to); /* slot `to` becomes what `from` is */
 
 typedef struct tp_batch {
     int64_t n_sequences;

@@ -25,9 +25,7 @@ static int64_t longest(const int64_t *offsets, int64_t n) {
 enum { CACHE_BYTES = 256 << 20 };
 
 static int64_t sequences_at_once(const tp_lm *lm, int64_t capacity, int64_t slots_each) {
-    int64_t slot =
-        capacity * lm->config.n_kv_heads * lm->config.head_dim * lm->config.n_layers * 2 * (int64_t)sizeof(float);
-    int64_t n = CACHE_BYTES / (slot * slots_each);
+    int64_t n = CACHE_BYTES / tp_kv_cache_slot_bytes(lm, TP_F32, capacity) / slots_each;
     return n < 1 ? 1 : n > 64 ? 64 : n;
 }
 
@@ -62,7 +60,7 @@ static void generate_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, 
     int64_t *running = tp_alloc((size_t)n * sizeof *running), *steps = tp_alloc((size_t)(n + 1) * sizeof *steps);
     int32_t *next = tp_alloc((size_t)n * sizeof *next);
     int64_t n_running = n;
-    for (int64_t i = 0; i < n; i++) running[i] = i, cache->lengths[i] = 0;
+    for (int64_t i = 0; i < n; i++) running[i] = i, tp_kv_cache_rewind(cache, i, 0);
     for (int64_t i = 0; i <= n; i++) steps[i] = i; /* one row each after the prompt */
     tp_tape_reset(tape);
     tp_batch batch;
@@ -176,7 +174,7 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
     int64_t *slots = tp_alloc((size_t)most * sizeof *slots), *steps = tp_alloc((size_t)(most + 1) * sizeof *steps);
     int32_t *tokens = tp_alloc((size_t)most * sizeof *tokens), *nodes = tp_alloc((size_t)most * sizeof *nodes);
     for (int64_t i = 0; i <= most; i++) steps[i] = i;
-    for (int64_t i = 0; i < cache->n_slots; i++) cache->lengths[i] = 0;
+    for (int64_t i = 0; i < cache->n_slots; i++) tp_kv_cache_rewind(cache, i, 0);
     tp_tape_reset(tape);
     tp_batch batch;
     tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, cache, t->n_inner, &batch), &batch);

@@ -7,6 +7,8 @@
 #ifndef TP_TENSOR_KERNELS_H
 #define TP_TENSOR_KERNELS_H
 
+#include "base/dtype.h"
+
 #include <stdint.h>
 
 typedef struct tp_row_moments {
@@ -32,6 +34,18 @@ typedef struct tp_kernels {
                  int64_t ldc);
     void (*gemm_at)(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
                     int64_t ldc);
+
+    /* Attention over rows of one key head as a cache stores them: n rows of d numbers, one behind another, as f32, f16,
+     * bf16 or int8; scales [n] of int8 rows, NULL for other types. For `heads` queries [heads, d]:
+     *   scores[h * stride + j] = q[h] . row[j]      out[h] += sum over j of p[h * stride + j] row[j]   (out [heads, d])
+     * kv_read gives rows as f32. kv_write stores one row of n numbers, rounded to nearest: f16 beyond +-65504 becomes
+     * that; an int8 row gets *scale = max |x| / 127, so that no number is off by more than half of it. */
+    void (*kv_scores)(tp_dtype type, float *scores, int64_t stride, const float *q, int64_t heads, const void *rows,
+                      const float *scales, int64_t n, int64_t d);
+    void (*kv_sums)(tp_dtype type, float *out, const float *p, int64_t stride, int64_t heads, const void *rows,
+                    const float *scales, int64_t n, int64_t d);
+    void (*kv_read)(tp_dtype type, float *out, const void *rows, const float *scales, int64_t n, int64_t d);
+    void (*kv_write)(tp_dtype type, void *row, float *scale, const float *in, int64_t n);
 
     /* y += a x; the sum of squares is taken in double precision. */
     void (*axpy)(float *y, float a, const float *x, int64_t n);

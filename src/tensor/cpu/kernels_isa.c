@@ -480,6 +480,8 @@ static void adamw(float *restrict w, float *restrict m, float *restrict v, const
     }
 }
 
+#include "tensor/cpu/kv_isa.h"
+
 const tp_kernels JOIN(tp_kernels_, TP_ISA) = {
     .name = STRING(TP_ISA),
     .dot_f32 = dot_f32,
@@ -491,6 +493,10 @@ const tp_kernels JOIN(tp_kernels_, TP_ISA) = {
     .round_bf16 = round_bf16,
     .gemm = gemm,
     .gemm_at = gemm_at,
+    .kv_scores = kv_scores,
+    .kv_sums = kv_sums,
+    .kv_read = kv_read,
+    .kv_write = kv_write,
     .axpy = axpy,
     .sum_squares = sum_squares,
     .max = max,
