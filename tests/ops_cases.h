@@ -335,6 +335,7 @@ static const op_case op_cases[] = {
 
     {"attention, causal", ATTENTION(2, 2, 6, true, 0, 3, 12, 12, AT(0, 5, 5, 12), AT(0, 5, 5, 12))},
     {"attention, cross", ATTENTION(2, 2, 6, false, 0, 4, 9, 14, AT(0, 2, 5, 5, 9), AT(0, 7, 7, 9, 14))},
+    {"attention, both ways", ATTENTION(3, 3, 12, false, 0, 4, 60, 60, AT(0, 1, 38, 38, 60), AT(0, 1, 38, 38, 60))},
     {"attention, one row, one key", ATTENTION(2, 1, 8, false, 0, 1, 1, 1, AT(0, 1), AT(0, 1))},
     {"attention, no sequences", ATTENTION(2, 1, 8, false, 0, 0, 0, 0, AT(0), AT(0))},
     {"attention, rows of no sequence", ATTENTION(2, 1, 8, true, 0, 2, 9, 9, AT(1, 4, 7), AT(1, 4, 7))},
