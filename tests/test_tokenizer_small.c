@@ -330,14 +330,21 @@ static void json_that_lies_is_refused_in_a_sentence(void **state) {
                    "another token there");
     assert_refused(&(made){.added = "{\"id\":100000000,\"content\":\"x\"}"}, "added_tokens.id");
     assert_refused(&(made){.added = "{\"content\":\"x\"}"}, "added_tokens.id");
-    assert_refused(&(made){.normalizer = "{\"type\":\"Lowercase\"}"}, "the normalizer `Lowercase` is not supported");
-    assert_refused(&(made){.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a\"},\"content\":\"\"}"},
-                   "Regex");
-    assert_refused(&(made){.pre_tokenizer = "{\"type\":\"Whitespace\"}"}, "the pre-tokenizer `Whitespace`");
+    assert_refused(&(made){.normalizer = "{\"type\":\"ByteLevel\"}"}, "the normalizer `ByteLevel` is not supported");
+    assert_refused(&(made){.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"[\"},\"content\":\"\"}"},
+                   "is not a regular expression");
+    assert_refused(&(made){.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"[a[b]]\"},\"content\":\"\"}"},
+                   "a class inside a class");
+    assert_refused(&(made){.normalizer = "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"}"},
+                   "the precompiled character map (3 bytes)");
+    assert_refused(&(made){.pre_tokenizer = "{\"type\":\"UnicodeScripts\"}"}, "the pre-tokenizer `UnicodeScripts`");
+    assert_refused(&(made){.model = "\"dropout\":0.1,"}, "`model.dropout` is set");
     assert_refused(
         &(made){.pre_tokenizer = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}"},
         "is not a regular expression");
-    assert_refused(&(made){.post_processor = "{\"type\":\"BertProcessing\"}"}, "the post-processor `BertProcessing`");
+    assert_refused(&(made){.post_processor = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",99],\"sep\":[\"a\",0]}"},
+                   "the post-processor's `cls`");
+    assert_refused(&(made){.post_processor = "{\"type\":\"Foo\"}"}, "the post-processor `Foo`");
     assert_refused(&(made){.post_processor =
                                "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}}],"
                                "\"special_tokens\":{\"<s>\":{\"ids\":[17]}}}"},

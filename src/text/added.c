@@ -42,21 +42,10 @@ void tp_added_free(tp_added *a) {
     *a = (tp_added){0};
 }
 
-static bool is_word_character(uint32_t code) {
-    return code == '_' || tp_is_letter(code) || tp_is_number(code);
-}
-
-/* The character that ends at text[at), going back over its continuation bytes; 0 bytes if there is none. */
-static size_t decode_before(const char *text, size_t at, uint32_t *code) {
-    for (size_t back = 1; back <= 4 && back <= at; back++)
-        if (tp_utf8_decode(text + at - back, back, code) == back) return back;
-    return 0;
-}
-
 static bool stands_alone(const char *text, size_t begin, size_t end, size_t n) {
     uint32_t code;
-    if (decode_before(text, begin, &code) > 0 && is_word_character(code)) return false;
-    return tp_utf8_decode(text + end, n - end, &code) == 0 || !is_word_character(code);
+    if (tp_utf8_decode_before(text, begin, &code) > 0 && tp_is_word(code)) return false;
+    return tp_utf8_decode(text + end, n - end, &code) == 0 || !tp_is_word(code);
 }
 
 /* The byte of token i at `depth`, -1 behind its end (which sorts first, as in by_text). */
@@ -95,6 +84,11 @@ static const tp_added_token *longest_at(const tp_added *a, const char *text, siz
     return best;
 }
 
+size_t tp_added_at(const tp_added *a, const char *text, size_t at, size_t n) {
+    const tp_added_token *t = a->n > 0 ? longest_at(a, text, at, n, true) : NULL;
+    return t ? t->length : 0;
+}
+
 bool tp_added_find(const tp_added *a, const char *text, size_t from, size_t n, bool specials, tp_added_match *match) {
     if (a->n == 0) return false;
     for (size_t at = from; at < n; at++) {
@@ -105,8 +99,9 @@ bool tp_added_find(const tp_added *a, const char *text, size_t from, size_t n, b
         *match = (tp_added_match){at, at + t->length, t->id};
         uint32_t code;
         size_t length;
-        while (t->strip_left && match->begin > from && (length = decode_before(text, match->begin, &code)) > 0 &&
-               length <= match->begin - from && tp_is_white(code))
+        while (t->strip_left && match->begin > from &&
+               (length = tp_utf8_decode_before(text, match->begin, &code)) > 0 && length <= match->begin - from &&
+               tp_is_white(code))
             match->begin -= length;
         while (t->strip_right && (length = tp_utf8_decode(text + match->end, n - match->end, &code)) > 0 &&
                tp_is_white(code))

@@ -33,4 +33,7 @@ typedef struct tp_added_match {
 /* The leftmost, and there the longest, added token in text[from..n); false if there is none. */
 bool tp_added_find(const tp_added *a, const char *text, size_t from, size_t n, bool specials, tp_added_match *match);
 
+/* The bytes of the longest added token that starts exactly at text[at]; 0 if none does. */
+size_t tp_added_at(const tp_added *a, const char *text, size_t at, size_t n);
+
 #endif

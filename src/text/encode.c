@@ -75,7 +75,7 @@ static void replace_private_ids(const tp_tokenizer *t, tp_ids *out, size_t word)
     tp_free(ids);
 }
 
-static void encode_word(const tp_tokenizer *t, const char *text, size_t n, tp_ids *out) {
+static void merge_word(const tp_tokenizer *t, const char *text, size_t n, tp_ids *out) {
     if (t->whole_words) {
         int32_t id = tp_vocab_find(&t->vocab, text, n);
         if (id >= 0) {
@@ -89,100 +89,104 @@ static void encode_word(const tp_tokenizer *t, const char *text, size_t n, tp_id
     if (t->vocab.size > (size_t)t->size) replace_private_ids(t, out, word);
 }
 
-/* ---- steps that rewrite a text ---- */
+/* ---- Unigram of one word ---- */
 
-static void replace_all(tp_str *out, const char *text, size_t n, const char *from, const char *to) {
-    size_t length = strlen(from);
-    const char *end = text + n, *found;
-    while ((found = memmem(text, (size_t)(end - text), from, length)) != NULL) {
-        tp_str_append(out, text, (size_t)(found - text));
-        tp_str_append_text(out, to);
-        text = found + length;
+static void append_best_pieces(const tp_tokenizer *t, const char *text, size_t n, tp_ids *out) {
+    size_t word = out->len, n_pieces;
+    tp_unigram_piece *pieces = tp_unigram_cut(&t->unigram, text, n, &n_pieces);
+    for (size_t i = 0; i < n_pieces; i++) {
+        if (pieces[i].id >= 0) {
+            tp_ids_append(out, pieces[i].id);
+        } else {
+            append_fallback(t, text + pieces[i].begin, pieces[i].end - pieces[i].begin, out, word);
+        }
     }
-    tp_str_append(out, text, (size_t)(end - text));
+    tp_free(pieces);
 }
 
-static void squeeze_blanks(tp_str *out, const char *text, size_t n) {
-    while (n > 0 && text[n - 1] == ' ') n--;
-    for (size_t i = 0; i < n; i++)
-        if (text[i] != ' ' || (out->len > 0 && text[i - 1] != ' ')) tp_str_append_char(out, text[i]);
-}
-
-static bool wants_prefix(const encoding *e, const tp_step *step, const char *text, size_t n, bool first) {
-    if (n == 0 || (first ? (e->flags & TP_TOKENS_NO_PREFIX) != 0 : step->first_only)) return false;
-    size_t length = strlen(step->to);
-    return step->kind == TP_STEP_PREPEND || n < length || memcmp(text, step->to, length) != 0;
-}
-
-/* One step from `text` (which may lie in *out) to *out; *spare is scratch. `first`: the text starts the whole one. */
-static void rewrite(encoding *e, const tp_step *step, const char *text, size_t n, bool first, tp_str *out,
-                    tp_str *spare) {
-    tp_str_clear(spare);
-    switch (step->kind) {
-    case TP_STEP_NFC:
-        tp_utf8_append_nfc(spare, text, n);
+static void encode_word(const tp_tokenizer *t, const char *text, size_t n, tp_ids *out) {
+    switch (t->model) {
+    case TP_MODEL_BPE:
+        merge_word(t, text, n, out);
         break;
-    case TP_STEP_SQUEEZE:
-        squeeze_blanks(spare, text, n);
+    case TP_MODEL_UNIGRAM:
+        append_best_pieces(t, text, n, out);
         break;
-    case TP_STEP_REPLACE:
-        replace_all(spare, text, n, step->from, step->to);
+    case TP_MODEL_WORDPIECE:
+        tp_wordpiece_encode(&t->wordpiece, text, n, out);
         break;
-    case TP_STEP_PREPEND:
-    case TP_STEP_PREFIX:
-        if (wants_prefix(e, step, text, n, first)) tp_str_append_text(spare, step->to);
-        tp_str_append(spare, text, n);
-        break;
-    case TP_STEP_SPLIT:
-        break; /* never here */
     }
-    tp_str other = *out;
-    *out = *spare;
-    *spare = other;
 }
 
-static void normalize(encoding *e, const char *text, size_t n, bool first) {
+/* ---- normalisers ---- */
+
+static void swap(tp_str *a, tp_str *b) {
+    tp_str other = *a;
+    *a = *b;
+    *b = other;
+}
+
+static tp_status normalize(encoding *e, const char *text, size_t n, bool first) {
+    tp_step_place place = {first, (e->flags & TP_TOKENS_NO_PREFIX) != 0, &e->t->verbatim};
     tp_str_clear(&e->text);
     tp_str_append(&e->text, text, n);
-    for (size_t i = 0; i < e->t->normalizers.len; i++)
-        rewrite(e, &e->t->normalizers.data[i], e->text.data, e->text.len, first, &e->text, &e->spare);
+    for (size_t i = 0; i < e->t->normalizers.len; i++) {
+        tp_str_clear(&e->spare);
+        TP_TRY(tp_step_rewrite(&e->t->normalizers.data[i], e->text.data, e->text.len, place, &e->spare));
+        swap(&e->text, &e->spare);
+    }
+    return TP_OK;
 }
 
-void tp_tokenizer_normalize(const tp_tokenizer *t, const char *text, size_t n, tp_str *out) {
+tp_status tp_tokenizer_normalize(const tp_tokenizer *t, const char *text, size_t n, tp_str *out) {
     encoding e = {.t = t};
-    normalize(&e, text, n, true);
+    tp_status status = normalize(&e, text, n, true);
     tp_str_append(out, e.text.data, e.text.len);
     tp_str_free(&e.text);
     tp_str_free(&e.spare);
+    return status;
 }
 
-/* ---- pre-tokenizers ---- */
+/* ---- pre-tokenizers: words are stretches of a text, which some steps write anew ---- */
 
-static void encode_words(encoding *e, const char *text) {
+static tp_status rewrite_words(encoding *e, const tp_step *step, const char *text, bool first) {
+    tp_str_clear(&e->spare);
+    e->cut.len = 0;
+    for (size_t w = 0; w < e->words.len; w++) {
+        tp_span word = e->words.data[w];
+        tp_step_place place = {first && word.begin == 0, (e->flags & TP_TOKENS_NO_PREFIX) != 0, NULL};
+        size_t begin = e->spare.len;
+        TP_TRY(tp_step_rewrite(step, text + word.begin, word.end - word.begin, place, &e->spare));
+        tp_spans_append(&e->cut, begin, e->spare.len);
+    }
+    swap(&e->plain, &e->spare);
+    return TP_OK;
+}
+
+static tp_status split_words(encoding *e, const tp_step *step, const char *text) {
+    e->cut.len = 0;
     for (size_t w = 0; w < e->words.len; w++)
-        encode_word(e->t, text + e->words.data[w].begin, e->words.data[w].end - e->words.data[w].begin, e->out);
+        TP_TRY(tp_pattern_split(step->pattern, text, e->words.data[w], step->how, step->inverted, &e->cut));
+    return TP_OK;
 }
 
 static tp_status encode_plain(encoding *e, const char *text, size_t n, bool first) {
-    const tp_tokenizer *t = e->t;
-    size_t i = 0;
-    for (; i < t->pre_tokenizers.len && t->pre_tokenizers.data[i].kind != TP_STEP_SPLIT; i++) {
-        rewrite(e, &t->pre_tokenizers.data[i], text, n, first, &e->plain, &e->spare);
-        text = e->plain.data;
-        n = e->plain.len;
-    }
     e->words.len = 0;
     tp_spans_append(&e->words, 0, n);
-    for (; i < t->pre_tokenizers.len; i++) {
-        const tp_step *step = &t->pre_tokenizers.data[i];
-        e->cut.len = 0;
-        for (size_t w = 0; w < e->words.len; w++)
-            TP_TRY(tp_pattern_split(step->pattern, text, e->words.data[w], step->how, &e->cut));
+    for (size_t i = 0; i < e->t->pre_tokenizers.len; i++) {
+        const tp_step *step = &e->t->pre_tokenizers.data[i];
+        if (step->kind == TP_STEP_SPLIT) {
+            TP_TRY(split_words(e, step, text));
+        } else {
+            TP_TRY(rewrite_words(e, step, text, first));
+            text = e->plain.data;
+        }
         tp_spans other = e->words;
         e->words = e->cut;
         e->cut = other;
     }
-    encode_words(e, text);
+    for (size_t w = 0; w < e->words.len; w++)
+        encode_word(e->t, text + e->words.data[w].begin, e->words.data[w].end - e->words.data[w].begin, e->out);
     return TP_OK;
 }
 
@@ -191,7 +195,7 @@ static tp_status encode_plain(encoding *e, const char *text, size_t n, bool firs
 static tp_status encode_stretch(encoding *e, const char *text, size_t n, bool first) {
     if (n == 0) return TP_OK;
     if (e->t->normalizers.len > 0) {
-        normalize(e, text, n, first);
+        TP_TRY(normalize(e, text, n, first));
         text = e->text.data;
         n = e->text.len;
     }

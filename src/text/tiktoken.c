@@ -2,6 +2,7 @@
  * merging: two neighbours may be joined when their bytes together are a token, the lowest rank first. The file names
  * neither its pre-tokenizer pattern nor its special tokens, so both come from the `pattern` the caller gives. */
 #include "base/mem.h"
+#include "text/base64.h"
 #include "text/tokenizer_parts.h"
 
 #include <string.h>
@@ -35,37 +36,12 @@ static const published families[] = {
     {"qwen2", &TP_PATTERN_QWEN2, qwen2_specials, 151643, 3, 0, NULL, "<|endoftext|>", false},
 };
 
-/* 0..63, or -1. */
-static int base64_digit(char c) {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Decodes n characters; -1 if they are no whole base64 text. */
-static int decode_base64(const char *text, size_t n, unsigned char out[TP_LONGEST_TOKEN]) {
-    if (n == 0 || n % 4 != 0 || n / 4 * 3 > TP_LONGEST_TOKEN) return -1;
-    int length = 0;
-    for (size_t i = 0; i < n; i += 4) {
-        int padding = i + 4 < n || text[i + 3] != '=' ? 0 : text[i + 2] == '=' ? 2 : 1;
-        unsigned bits = 0;
-        for (int k = 0; k < 4; k++) {
-            int digit = k >= 4 - padding ? 0 : base64_digit(text[i + (size_t)k]);
-            if (digit < 0) return -1;
-            bits = bits << 6 | (unsigned)digit;
-        }
-        for (int k = 0; k < 3 - padding; k++) out[length++] = (unsigned char)(bits >> (16 - 8 * k));
-    }
-    return length;
-}
-
-static tp_status read_line(tp_tokenizer *t, const char *line, size_t n, size_t number, int64_t most, const char *path) {
+static tp_status read_line(tp_tokenizer *t, const char *line, size_t n, size_t number, int64_t most, const char *path,
+                           tp_str *bytes) {
     const char *blank = memchr(line, ' ', n);
     size_t digits = blank ? n - (size_t)(blank - line) - 1 : 0;
-    unsigned char bytes[TP_LONGEST_TOKEN];
-    int length = blank ? decode_base64(line, (size_t)(blank - line), bytes) : -1;
-    if (length <= 0)
+    tp_str_clear(bytes);
+    if (blank == NULL || blank - line > TP_LONGEST_TOKEN || !tp_base64_append(bytes, line, (size_t)(blank - line)))
         return tp_fail(TP_ERR_FORMAT, "%s: line %zu is not a token in base64, a blank and a rank", path, number);
     int64_t rank = digits == 0 || digits > 9 ? -1 : 0;
     for (size_t i = 0; i < digits && rank >= 0; i++)
@@ -75,8 +51,8 @@ static tp_status read_line(tp_tokenizer *t, const char *line, size_t n, size_t n
                        (long long)most);
     if (tp_vocab_has(&t->vocab, (int32_t)rank))
         return tp_fail(TP_ERR_FORMAT, "%s: the rank %lld in line %zu was given before", path, (long long)rank, number);
-    tp_vocab_set(&t->vocab, (int32_t)rank, (const char *)bytes, (size_t)length);
-    tp_vocab_set(&t->pieces, (int32_t)rank, (const char *)bytes, (size_t)length);
+    tp_vocab_set(&t->vocab, (int32_t)rank, bytes->data, bytes->len);
+    tp_vocab_set(&t->pieces, (int32_t)rank, bytes->data, bytes->len);
     if (!tp_vocab_index(&t->vocab, (int32_t)rank))
         return tp_fail(TP_ERR_FORMAT, "%s: the token in line %zu was there before", path, number);
     return TP_OK;
@@ -90,14 +66,17 @@ static tp_status read_lines(tp_tokenizer *t, const char *bytes, size_t n, const 
     tp_vocab_reserve(&t->vocab, (size_t)(n_lines < most ? n_lines : most));
     tp_bpe_reserve(t->bpe, 2 * (size_t)(n_lines < most ? n_lines : most));
     size_t number = 1;
-    for (size_t at = 0; at < n; number++) {
+    tp_str token = {0};
+    tp_status status = TP_OK;
+    for (size_t at = 0; at < n && status == TP_OK; number++) {
         const char *feed = memchr(bytes + at, '\n', n - at);
         size_t end = feed ? (size_t)(feed - bytes) : n, length = end - at;
         if (length > 0 && bytes[at + length - 1] == '\r') length--;
-        if (length > 0) TP_TRY(read_line(t, bytes + at, length, number, most, path));
+        if (length > 0) status = read_line(t, bytes + at, length, number, most, path, &token);
         at = end + 1;
     }
-    return TP_OK;
+    tp_str_free(&token);
+    return status;
 }
 
 static tp_status add_specials(tp_tokenizer *t, const published *family, const char *path) {

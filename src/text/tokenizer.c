@@ -27,18 +27,9 @@ void tp_ids_free(tp_ids *ids) {
 tp_tokenizer *tp_tokenizer_new(void) {
     tp_tokenizer *t = tp_alloc(sizeof *t);
     t->bpe = tp_bpe_new();
-    t->bos = t->eos = t->unknown = -1;
+    t->bos = t->eos = t->unknown = t->wordpiece.unknown = -1;
     for (int i = 0; i < 256; i++) t->byte_id[i] = -1;
     return t;
-}
-
-static void free_steps(tp_steps *steps) {
-    for (size_t i = 0; i < steps->len; i++) {
-        tp_free(steps->data[i].from);
-        tp_free(steps->data[i].to);
-        tp_pattern_free(steps->data[i].pattern);
-    }
-    tp_free(steps->data);
 }
 
 void tp_tokenizer_free(tp_tokenizer *t) {
@@ -50,17 +41,14 @@ void tp_tokenizer_free(tp_tokenizer *t) {
     tp_bpe_free(t->bpe);
     tp_added_free(&t->raw_added);
     tp_added_free(&t->normal_added);
-    free_steps(&t->normalizers);
-    free_steps(&t->pre_tokenizers);
+    tp_added_free(&t->verbatim);
+    tp_unigram_free(&t->unigram);
+    tp_wordpiece_free(&t->wordpiece);
+    tp_steps_free(&t->normalizers);
+    tp_steps_free(&t->pre_tokenizers);
     tp_ids_free(&t->before);
     tp_ids_free(&t->after);
     tp_free(t);
-}
-
-tp_step *tp_steps_add(tp_steps *steps, tp_step_kind kind) {
-    tp_grow(&steps->data, &steps->capacity, steps->len, sizeof *steps->data);
-    steps->data[steps->len] = (tp_step){.kind = kind};
-    return &steps->data[steps->len++];
 }
 
 int32_t tp_tokenizer_symbol(const tp_tokenizer *t, const char *bytes, size_t n) {
@@ -213,7 +201,11 @@ char *tp_tokenizer_decode(const tp_tokenizer *t, const int32_t *ids, size_t n, u
         const char *piece = tp_vocab_text(&t->pieces, ids[i], &length);
         if (piece == NULL) continue;
         if (t->special[ids[i]]) {
-            if (!(flags & TP_TOKENS_SKIP_SPECIAL)) tp_str_append(&out, piece, length);
+            if (!(flags & TP_TOKENS_SKIP_SPECIAL)) {
+                if (t->words_apart && out.len > 0) tp_str_append_char(&out, ' ');
+                tp_str_append(&out, piece, length);
+                prefixed = prefixed && !t->words_apart;
+            }
             prefixed = t->adds_prefix && (prefixed || !t->prefix_first_only);
             continue;
         }
@@ -257,6 +249,8 @@ bool tp_tokenizer_adds_bos(const tp_tokenizer *t) {
 }
 
 const char *tp_tokenizer_kind(const tp_tokenizer *t) {
+    if (t->model == TP_MODEL_WORDPIECE) return "WordPiece";
+    if (t->model == TP_MODEL_UNIGRAM) return "Unigram";
     return t->byte_level ? "byte-level BPE" : "SentencePiece BPE";
 }
 

@@ -2,42 +2,26 @@
  * that encodes (encode.c); private to this folder.
  *
  * A text goes through five stages: added tokens are cut out of it; the rest is normalised; added tokens that are
- * matched after normalising are cut out; pre-tokenizer steps cut words; BPE merges each word's symbols. */
+ * matched after normalising are cut out; pre-tokenizer steps cut words; the model (BPE, Unigram or WordPiece) makes
+ * tokens of each word. */
 #ifndef TP_TEXT_TOKENIZER_PARTS_H
 #define TP_TEXT_TOKENIZER_PARTS_H
 
 #include "base/hash.h"
 #include "text/added.h"
 #include "text/bpe.h"
-#include "text/pretokenize.h"
+#include "text/steps.h"
 #include "text/tokenizer.h"
+#include "text/unigram.h"
 #include "text/vocab.h"
+#include "text/wordpiece.h"
 
 #define TP_BLANK "\xE2\x96\x81" /* U+2581, what SentencePiece writes for a blank */
 
-typedef enum tp_step_kind {
-    TP_STEP_NFC,
-    TP_STEP_SQUEEZE, /* SentencePiece: no blanks at the ends, single ones between */
-    TP_STEP_REPLACE, /* `from` by `to` */
-    TP_STEP_PREPEND, /* `to` before every text that is not empty */
-    TP_STEP_PREFIX,  /* the same, unless it starts with `to`; with `first_only`, where the whole text starts alone */
-    TP_STEP_SPLIT,   /* pre-tokenizers only, behind all others: cut by `pattern` */
-} tp_step_kind;
-
-typedef struct tp_step {
-    tp_step_kind kind;
-    char *from, *to; /* zero-terminated */
-    bool first_only;
-    tp_pattern *pattern;
-    tp_split how;
-} tp_step;
-
-typedef struct tp_steps {
-    tp_step *data;
-    size_t len, capacity;
-} tp_steps;
+typedef enum tp_model_kind { TP_MODEL_BPE, TP_MODEL_UNIGRAM, TP_MODEL_WORDPIECE } tp_model_kind;
 
 struct tp_tokenizer {
+    tp_model_kind model;
     bool byte_level;
     int32_t size;
     tp_vocab vocab;         /* what is looked up: byte-level tokens as bytes, others as written (U+2581, <0x0A>) */
@@ -45,13 +29,17 @@ struct tp_tokenizer {
     unsigned char *special; /* [size], made from `specials` when all is loaded */
     tp_ids specials;
     tp_bpe *bpe;
+    tp_unigram unigram;
+    tp_wordpiece wordpiece;
     int32_t byte_id[256]; /* byte-level: the byte's symbol; else its fallback token; -1: none */
     int32_t unknown;      /* -1: what has no token is dropped */
     bool fuse_unknown;
     bool whole_words; /* a word that is a token is not merged, but taken (Llama 3, tiktoken) */
     bool adds_prefix; /* every stretch of text got a blank in front that decoding takes away */
     bool prefix_first_only;
+    bool words_apart;                 /* WordPiece: a special token is a word, decoded with a blank before it */
     tp_added raw_added, normal_added; /* matched before and after normalising */
+    tp_added verbatim;                /* never matched, but left alone by a character map */
     tp_steps normalizers, pre_tokenizers;
     tp_ids before, after; /* ids that ADD_SPECIAL puts around a text */
     int32_t bos, eos;
@@ -59,10 +47,9 @@ struct tp_tokenizer {
 };
 
 tp_tokenizer *tp_tokenizer_new(void);
-tp_step *tp_steps_add(tp_steps *steps, tp_step_kind kind);
 
 /* Appends the text as the normalisers make it. */
-void tp_tokenizer_normalize(const tp_tokenizer *t, const char *text, size_t n, tp_str *out);
+tp_status tp_tokenizer_normalize(const tp_tokenizer *t, const char *text, size_t n, tp_str *out);
 
 /* The symbol that one character (or one invalid byte) starts as, -1 if it has none. */
 int32_t tp_tokenizer_symbol(const tp_tokenizer *t, const char *bytes, size_t n);

@@ -120,7 +120,7 @@ tp_status tp_count_words(tp_bpe_kind kind, tp_next_document next, void *context,
             continue;
         }
         spans.len = 0;
-        status = tp_pattern_split(pattern, text, (tp_span){0, n}, TP_SPLIT_ISOLATED, &spans);
+        status = tp_pattern_split(pattern, text, (tp_span){0, n}, TP_SPLIT_ISOLATED, false, &spans);
         for (size_t i = 0; i < spans.len && status == TP_OK; i++) {
             size_t length = spans.data[i].end - spans.data[i].begin;
             if (length <= LONGEST_WORD) tp_counter_add(words, text + spans.data[i].begin, length, 1);

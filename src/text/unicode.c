@@ -24,6 +24,12 @@ size_t tp_utf8_decode(const char *text, size_t n, uint32_t *code) {
     return length;
 }
 
+size_t tp_utf8_decode_before(const char *text, size_t n, uint32_t *code) {
+    for (size_t back = 1; back <= 4 && back <= n; back++)
+        if (tp_utf8_decode(text + n - back, back, code) == back) return back;
+    return 0;
+}
+
 size_t tp_utf8_encode(uint32_t code, char out[4]) {
     if (code < 0x80) {
         out[0] = (char)code;
@@ -47,20 +53,29 @@ size_t tp_utf8_valid_prefix(const char *text, size_t n) {
     return at;
 }
 
-void tp_utf8_append_nfc(tp_str *out, const char *text, size_t n) {
+static void append_valid(tp_str *out, const char *text, size_t n, tp_unicode_form form) {
+    static const utf8proc_option_t options[] = {
+        [TP_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
+        [TP_NFD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE,
+        [TP_NFKC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT,
+        [TP_NFKD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT,
+    };
+    utf8proc_uint8_t *mapped = NULL;
+    utf8proc_ssize_t length = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &mapped, options[form]);
+    if (length >= 0) {
+        tp_str_append(out, mapped, (size_t)length);
+    } else { /* only for want of memory, or a text beyond what fits: unnormalised is the better loss */
+        tp_str_append(out, text, n);
+    }
+    free(mapped);
+}
+
+void tp_utf8_append_form(tp_str *out, const char *text, size_t n, tp_unicode_form form) {
     while (n > 0) {
         size_t valid = tp_utf8_valid_prefix(text, n), ascii = 0;
         while (ascii < valid && (unsigned char)text[ascii] < 0x80) ascii++;
         if (ascii < valid) {
-            utf8proc_uint8_t *composed = NULL;
-            utf8proc_ssize_t length = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)valid, &composed,
-                                                   UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-            if (length >= 0) {
-                tp_str_append(out, composed, (size_t)length);
-            } else { /* only for want of memory, or a text beyond what fits: unnormalised is the better loss */
-                tp_str_append(out, text, valid);
-            }
-            free(composed);
+            append_valid(out, text, valid, form);
         } else {
             tp_str_append(out, text, valid);
         }
@@ -73,14 +88,74 @@ void tp_utf8_append_nfc(tp_str *out, const char *text, size_t n) {
     }
 }
 
+void tp_utf8_append_lower(tp_str *out, uint32_t code) {
+    char bytes[4];
+    if (code == 0x130) { /* the one character whose lower case is two, wherever it stands */
+        tp_str_append_text(out, "i\xCC\x87");
+        return;
+    }
+    tp_str_append(out, bytes, tp_utf8_encode((uint32_t)utf8proc_tolower((utf8proc_int32_t)code), bytes));
+}
+
+size_t tp_utf8_grapheme(const char *text, size_t n) {
+    uint32_t code = 0, next;
+    utf8proc_int32_t state = 0;
+    size_t at = tp_utf8_decode(text, n, &code), length;
+    for (; (length = tp_utf8_decode(text + at, n - at, &next)) > 0; at += length, code = next)
+        if (utf8proc_grapheme_break_stateful((utf8proc_int32_t)code, (utf8proc_int32_t)next, &state)) break;
+    return at;
+}
+
+static utf8proc_category_t category(uint32_t code) {
+    return utf8proc_category((utf8proc_int32_t)code);
+}
+
 bool tp_is_letter(uint32_t code) {
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)code);
+    utf8proc_category_t c = category(code);
     return c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_ME;
 }
 
 bool tp_is_number(uint32_t code) {
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)code);
+    utf8proc_category_t c = category(code);
     return c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO;
+}
+
+bool tp_is_mark(uint32_t code) {
+    utf8proc_category_t c = category(code);
+    return c >= UTF8PROC_CATEGORY_MN && c <= UTF8PROC_CATEGORY_ME;
+}
+
+bool tp_is_nonspacing_mark(uint32_t code) {
+    return category(code) == UTF8PROC_CATEGORY_MN;
+}
+
+bool tp_is_punctuation(uint32_t code) {
+    if (code < 0x80) return code > ' ' && code < 0x7F && !tp_is_letter(code) && !tp_is_number(code);
+    utf8proc_category_t c = category(code);
+    return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
+}
+
+bool tp_is_unprintable(uint32_t code) {
+    utf8proc_category_t c = category(code);
+    return c == UTF8PROC_CATEGORY_CC || c == UTF8PROC_CATEGORY_CF || c == UTF8PROC_CATEGORY_CO;
+}
+
+bool tp_is_word(uint32_t code) {
+    if (tp_is_letter(code) || code == 0x200C || code == 0x200D) return true;
+    if ((code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) ||
+        (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189))
+        return true; /* letters in circles and squares: symbols, but alphabetic */
+    utf8proc_category_t c = category(code);
+    return c == UTF8PROC_CATEGORY_ND || c == UTF8PROC_CATEGORY_NL || c == UTF8PROC_CATEGORY_PC;
+}
+
+bool tp_is_chinese(uint32_t code) {
+    static const uint32_t ranges[][2] = {{0x4E00, 0x9FFF},   {0x3400, 0x4DBF},   {0x20000, 0x2A6DF},
+                                         {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F}, {0x2B920, 0x2CEAF},
+                                         {0xF900, 0xFAFF},   {0x2F800, 0x2FA1F}};
+    for (int i = 0; i < 8; i++)
+        if (code >= ranges[i][0] && code <= ranges[i][1]) return true;
+    return false;
 }
 
 bool tp_is_white(uint32_t code) {
