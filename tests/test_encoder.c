@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "lm/encoder.h"
+#include "lm/embed.h"
 
 #include <math.h>
 
@@ -325,23 +325,23 @@ static void minilm_gives_its_sentence_embeddings(void **state) {
     NEEDS_MINILM();
     size_t n, i, k;
     json_t *list = minilm_texts(&n), *item;
-    tp_encoder *e = tp_encoder_load(minilm(), true);
+    tp_embedder *e = tp_embedder_load(minilm());
     check_not_null(e);
     const char *texts[MOST_TEXTS];
     json_array_foreach(list, i, item) {
         texts[i] = json_string_value(json_object_get(item, "text"));
         tp_ids ids = {0};
-        check_ok(tp_encoder_tokenize(e, texts[i], strlen(texts[i]), &ids));
+        check_ok(tp_encoder_tokenize(e->encoder, texts[i], strlen(texts[i]), &ids));
         const json_t *wanted = json_object_get(item, "ids"), *id;
         assert_int_equal(ids.len, json_array_size(wanted));
         json_array_foreach(wanted, k, id) assert_int_equal(ids.data[k], json_integer_value(id));
         tp_ids_free(&ids);
     }
     float *out = tp_alloc(n * MINILM_D * sizeof *out);
-    check_ok(tp_encoder_texts(e, texts, n, TP_MATH_F32, out));
+    check_ok(tp_embedder_texts(e, texts, n, TP_MATH_F32, NULL, out));
     close_to_minilm(out, n);
     tp_free(out);
-    tp_encoder_free(e);
+    tp_embedder_free(e);
     json_decref(list);
 }
 

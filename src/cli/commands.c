@@ -10,6 +10,7 @@
     X(tokenize)     \
     X(pretrain)     \
     X(perplexity)   \
+    X(embed)        \
     X(demo)         \
     X(train)        \
     X(eval)         \

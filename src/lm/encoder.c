@@ -1,4 +1,4 @@
-/* Encoders: weights, the forward pass, sentence embeddings. See encoder.h. */
+/* Encoders: weights, the forward pass, pooling. See encoder.h. */
 #include "lm/encoder.h"
 
 #include "base/file.h"
@@ -9,8 +9,6 @@
 #include <assert.h>
 #include <math.h>
 #include <string.h>
-
-enum { BATCH_TOKENS = 4096 }; /* texts are embedded some thousand tokens at a time */
 
 /* ---- weights ---- */
 
@@ -186,8 +184,6 @@ tp_var *tp_unit_rows(tp_tape *tape, tp_var *x) {
     return tp_scale(tape, tp_rms_norm(tape, x, NULL, 1e-30f), 1.0f / sqrtf((float)x->cols));
 }
 
-/* ---- texts ---- */
-
 tp_status tp_encoder_tokenize(const tp_encoder *e, const char *text, size_t n, tp_ids *out) {
     assert(e->tokenizer != NULL);
     size_t before = out->len, most = (size_t)e->config.max_tokens;
@@ -197,37 +193,4 @@ tp_status tp_encoder_tokenize(const tp_encoder *e, const char *text, size_t n, t
     out->len = before + most;
     if (tp_tokenizer_is_special(e->tokenizer, last)) out->data[out->len - 1] = last;
     return TP_OK;
-}
-
-static void embed_batch(tp_tape *tape, const tp_encoder *e, const tp_ids *ids, const int64_t *offsets, int64_t n,
-                        float *out) {
-    tp_tape_reset(tape);
-    tp_var *x = tp_encoder_embed(tape, e, ids->data, NULL, offsets, n);
-    x = tp_encoder_blocks(tape, e, x, offsets, n, 0, e->config.n_layers);
-    x = tp_pool(tape, x, offsets, n, e->config.pooling);
-    if (e->config.normalize) x = tp_unit_rows(tape, x);
-    memcpy(out, x->data, (size_t)(n * x->cols) * sizeof *out);
-}
-
-tp_status tp_encoder_texts(const tp_encoder *e, const char *const *texts, size_t n_texts, tp_math math, float *out) {
-    tp_tape *tape = tp_tape_new(math);
-    tape->frozen = true;
-    tp_ids ids = {0};
-    int64_t *offsets = tp_alloc((n_texts + 1) * sizeof *offsets);
-    tp_status status = TP_OK;
-    size_t done = 0;
-    for (size_t i = 0; i < n_texts && status == TP_OK; i++) {
-        status = tp_encoder_tokenize(e, texts[i], strlen(texts[i]), &ids);
-        offsets[i - done + 1] = (int64_t)ids.len;
-        if (status == TP_OK && offsets[i - done] == offsets[i - done + 1])
-            status = tp_fail(TP_ERR_ARGUMENT, "text %zu has no tokens, there is nothing to embed", i + 1);
-        if (status != TP_OK || (i + 1 < n_texts && ids.len < BATCH_TOKENS)) continue;
-        embed_batch(tape, e, &ids, offsets, (int64_t)(i + 1 - done), out + done * (size_t)e->config.d_model);
-        done = i + 1;
-        ids.len = 0;
-    }
-    tp_free(offsets);
-    tp_ids_free(&ids);
-    tp_tape_free(tape);
-    return status;
 }

@@ -1,4 +1,4 @@
-/* Text encoders of the BERT kind, and sentence embeddings.
+/* Text encoders of the BERT kind. (Embeddings of texts: lm/embed.h.)
  *
  * BERT (Devlin et al. 2019): learned positions, blocks that normalise after each residual sum, attention that sees both
  * ways, GELU. Sentence embeddings (Reimers and Gurevych 2019) pool the last states of a text's tokens into one row; how
@@ -86,10 +86,5 @@ tp_var *tp_unit_rows(tp_tape *tape, tp_var *x);
 /* The ids of a text as the encoder reads it: with its special tokens, cut to max_tokens such that what ends a text
  * stays. Appended to *out. */
 tp_status tp_encoder_tokenize(const tp_encoder *encoder, const char *text, size_t n, tp_ids *out);
-
-/* Sentence embeddings of n_texts zero-terminated texts as the configuration asks for them, into out [n_texts, d_model].
- */
-tp_status tp_encoder_texts(const tp_encoder *encoder, const char *const *texts, size_t n_texts, tp_math math,
-                           float *out);
 
 #endif
