@@ -160,8 +160,17 @@ tp_status tp_engine_score(const tp_engine *engine, const tp_input *prompt, int64
 
 typedef struct tp_session tp_session;
 
-/* An empty session with room for `capacity` positions, at most the model's max_positions; 0: those. NULL on error. */
+typedef enum tp_cache_type { /* how a session keeps keys and values; docs/kv-cache.md says what each costs */
+                             TP_CACHE_F32 = 0,
+                             TP_CACHE_F16,
+                             TP_CACHE_BF16,
+                             TP_CACHE_I8,
+} tp_cache_type;
+
+/* An empty session with room for `capacity` positions, at most the model's max_positions; 0: those. Memory is taken as
+ * it fills. tp_session_new keeps keys and values as f32. NULL on error. */
 tp_session *tp_session_new(const tp_engine *engine, int64_t capacity);
+tp_session *tp_session_new_cached(const tp_engine *engine, int64_t capacity, tp_cache_type type);
 void tp_session_free(tp_session *session); /* takes NULL */
 
 int64_t tp_session_length(const tp_session *session);   /* positions so far; -1 with an error for NULL */
@@ -174,6 +183,17 @@ tp_status tp_session_rewind(tp_session *session, int64_t length);
 
 /* Runs the inputs, end to end, behind what is there. */
 tp_status tp_session_feed(tp_session *session, const tp_input *inputs, int64_t n_inputs);
+
+/* Makes the session hold exactly these inputs. The longest beginning that it holds already, as the same token ids, is
+ * kept (rows are never taken for the same), and only what follows is computed; where sliding windows have dropped what
+ * that needs, everything is. *n_kept (may be NULL) gets the positions that were not computed again. */
+tp_status tp_session_refeed(tp_session *session, const tp_input *inputs, int64_t n_inputs, int64_t *n_kept);
+
+/* Writes what the session holds to a file (docs/kv-file.md), atomically; and puts such a file in place of what a
+ * session holds, so that it goes on as the saved one would have. A file of another model, another cache type, more
+ * positions than there is room for, or with damage is refused, and the session left as it was. */
+tp_status tp_session_save(const tp_session *session, const char *path);
+tp_status tp_session_load(tp_session *session, const char *path);
 
 /* The next token's logits after the last row fed: logits [vocab_size]. An error before anything was fed or after
  * rewinding. */

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/command.h"
 
+#include <jansson.h>
 #include <pty.h>
 #include <sys/wait.h>
 
@@ -287,6 +288,43 @@ static void a_text_is_shown_as_tokens(void **state) {
     expect_failure("", in_dir("tokenize @/tok a b"), 2, "`b` is one argument too many");
 }
 
+/* The rows of bench in each form; which numbers stand in them is not the test's business. */
+static void bench_prints_rows(void **state) {
+    (void)state;
+    const char *finch = "bench " TP_SOURCE_DIR "/models/finch -r 2 ";
+    char arguments[1024];
+    snprintf(arguments, sizeof arguments, "%s -p 8 -n 3 -d 0,5 -ctk i8", finch);
+    outcome o = telepathy("", arguments);
+    assert_int_equal(o.code, 0);
+    const char *const expected[] = {"| model", "| size",     "| params",   "| backend", "| threads", "pp8 |",
+                                    "tg3 |",   "pp8 @ d5 |", "tg3 @ d5 |", " i8 ",      "CPU ",      " ± "};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        if (strstr(o.out, expected[i]) == NULL) fail_msg("bench printed no `%s`: %s", expected[i], o.out);
+    snprintf(arguments, sizeof arguments, "%s -p 8,9 -n 0 -o csv", finch);
+    o = telepathy("", arguments);
+    assert_int_equal(strncmp(o.out, "model_filename,model_type,", 26), 0);
+    int lines = 0;
+    for (const char *at = o.out; *at; at++) lines += *at == '\n';
+    assert_int_equal(lines, 3);
+    snprintf(arguments, sizeof arguments, "%s -p 0 -n 2,3 -o json", finch);
+    json_t *rows = json_loads(telepathy("", arguments).out, 0, NULL);
+    assert_int_equal(json_array_size(rows), 2);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 1), "n_gen")), 3);
+    assert_true(json_real_value(json_object_get(json_array_get(rows, 1), "avg_ts")) > 0);
+    assert_int_equal(json_array_size(json_object_get(json_array_get(rows, 1), "samples_ts")), 2);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "type_k")), "f16");
+    json_decref(rows);
+    snprintf(arguments, sizeof arguments, "%s -p 0 -n 2 -o jsonl", finch);
+    o = telepathy("", arguments);
+    assert_true(o.out[0] == '{' && strchr(o.out, '\n')[1] == '\0');
+    snprintf(arguments, sizeof arguments, "%s -p x", finch);
+    expect_failure("", arguments, 2, "--n-prompt takes numbers of tokens");
+    snprintf(arguments, sizeof arguments, "%s -ctk q4_0", finch);
+    expect_failure("", arguments, 2, "-ctk is `q4_0`, one of f32, f16, bf16, i8 was expected");
+    snprintf(arguments, sizeof arguments, "%s -ctk", finch);
+    expect_failure("", arguments, 2, "-ctk needs a value");
+}
+
 static int make_dir(void **state) {
     (void)state;
     dir = check_temp_dir();
@@ -311,6 +349,7 @@ int main(void) {
         cmocka_unit_test(a_terminal_gets_bold_headings_unless_it_says_no),
         cmocka_unit_test(a_tokenizer_is_trained_from_text),
         cmocka_unit_test(a_text_is_shown_as_tokens),
+        cmocka_unit_test(bench_prints_rows),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -1,6 +1,7 @@
 /* Public interface: sessions. A session keeps keys and values of all positions, the ids they came from, and the last
  * hidden state of the last row, from which logits are made only when somebody asks for them. */
 #include "api/engine.h"
+#include "lm/kv_file.h"
 #include "lm/sample.h"
 #include "text/stream.h"
 
@@ -15,13 +16,24 @@ struct tp_session {
     bool has_last;           /* false when empty, or rewound into the middle */
 };
 
+/* Rows computed at once: enough to keep the products busy, few enough for a layer's activations to stay small. */
+enum { ROWS_AT_ONCE = 512 };
+
 tp_session *tp_session_new(const tp_engine *engine, int64_t capacity) {
+    return tp_session_new_cached(engine, capacity, TP_CACHE_F32);
+}
+
+tp_session *tp_session_new_cached(const tp_engine *engine, int64_t capacity, tp_cache_type type) {
+    static const tp_dtype types[] = {
+        [TP_CACHE_F32] = TP_F32, [TP_CACHE_F16] = TP_F16, [TP_CACHE_BF16] = TP_BF16, [TP_CACHE_I8] = TP_I8};
     TP_NEEDS_OR_NULL(engine);
+    if ((unsigned)type >= sizeof types / sizeof *types)
+        return tp_fail_null(TP_ERR_ARGUMENT, "there is no cache type %d", (int)type);
     int64_t most = engine->facts.max_positions;
     if (capacity < 0 || capacity > most)
         return tp_fail_null(TP_ERR_ARGUMENT, "a session of %s has 1 to %lld positions, not %lld", engine->lm->path,
                             (long long)most, (long long)capacity);
-    tp_kv_cache *cache = tp_kv_cache_new(engine->lm, 1, capacity ? capacity : most);
+    tp_kv_cache *cache = tp_kv_cache_new_typed(engine->lm, types[type], 1, capacity ? capacity : most);
     if (cache == NULL) return NULL;
     tp_session *s = tp_alloc(sizeof *s);
     *s = (tp_session){.engine = engine, .cache = cache, .tape = tp_tape_new(engine->math)};
@@ -73,22 +85,68 @@ static void note_ids(int32_t *at, const tp_input *inputs, int64_t n_inputs) {
         for (int64_t i = 0; i < inputs[s].n; i++) *at++ = inputs[s].ids ? inputs[s].ids[i] : -1;
 }
 
+/* Runs rows [n, d_model] behind what is there. */
+static void run_rows(tp_session *s, float *rows, int64_t n) {
+    int64_t d = s->engine->facts.d_model;
+    for (int64_t from = 0, m; from < n; from += m) {
+        m = n - from < ROWS_AT_ONCE ? n - from : ROWS_AT_ONCE;
+        tp_tape_reset(s->tape);
+        tp_batch batch = {
+            .n_sequences = 1, .offsets = (const int64_t[]){0, m}, .cache = s->cache, .slots = (const int64_t[]){0}};
+        tp_var *x = tp_var_wrap(s->tape, rows + from * d, m, d);
+        x = tp_lm_blocks(s->tape, s->engine->lm, x, &batch, 0, s->engine->facts.n_layers);
+        memcpy(s->last, x->data + (m - 1) * d, (size_t)d * sizeof(float));
+    }
+    s->has_last = true;
+}
+
 tp_status tp_session_feed(tp_session *session, const tp_input *inputs, int64_t n_inputs) {
     TP_NEEDS(session);
-    const tp_engine *engine = session->engine;
-    int64_t n, d = engine->facts.d_model;
-    float *rows = tp_engine_rows(engine, inputs, n_inputs, session->cache->capacity - session->cache->lengths[0], &n);
+    int64_t n, length = session->cache->lengths[0];
+    float *rows = tp_engine_rows(session->engine, inputs, n_inputs, session->cache->capacity - length, &n);
     if (rows == NULL) return tp_last_status();
-    note_ids(session->ids + session->cache->lengths[0], inputs, n_inputs);
-    tp_tape *tape = session->tape;
-    tp_tape_reset(tape);
-    tp_batch batch = {
-        .n_sequences = 1, .offsets = (const int64_t[]){0, n}, .cache = session->cache, .slots = (const int64_t[]){0}};
-    const tp_var *x = tp_lm_blocks(tape, engine->lm, tp_var_wrap(tape, rows, n, d), &batch, 0, engine->facts.n_layers);
-    memcpy(session->last, x->data + (n - 1) * d, (size_t)d * sizeof(float));
-    session->has_last = true;
+    note_ids(session->ids + length, inputs, n_inputs);
+    run_rows(session, rows, n);
     tp_free(rows);
     return TP_OK;
+}
+
+/* How many of the n wanted positions can stay. The last one is computed again unless its hidden state is known. */
+static int64_t shared_beginning(const tp_session *s, const int32_t *wanted, int64_t n) {
+    int64_t length = s->cache->lengths[0], same = 0;
+    while (same < n && same < length && wanted[same] >= 0 && wanted[same] == s->ids[same]) same++;
+    return same == n && !(same == length && s->has_last) ? n - 1 : same;
+}
+
+tp_status tp_session_refeed(tp_session *session, const tp_input *inputs, int64_t n_inputs, int64_t *n_kept) {
+    TP_NEEDS(session);
+    int64_t n, d = session->engine->facts.d_model;
+    float *rows = tp_engine_rows(session->engine, inputs, n_inputs, session->cache->capacity, &n);
+    if (rows == NULL) return tp_last_status();
+    int32_t *wanted = tp_alloc((size_t)n * sizeof *wanted);
+    note_ids(wanted, inputs, n_inputs);
+    int64_t kept = shared_beginning(session, wanted, n);
+    if (!tp_kv_cache_rewind(session->cache, 0, kept)) tp_kv_cache_rewind(session->cache, 0, kept = 0);
+    memcpy(session->ids, wanted, (size_t)n * sizeof *wanted);
+    if (kept < n) run_rows(session, rows + kept * d, n - kept);
+    if (n_kept) *n_kept = kept;
+    tp_free(wanted);
+    tp_free(rows);
+    return TP_OK;
+}
+
+tp_status tp_session_save(const tp_session *session, const char *path) {
+    TP_NEEDS(session);
+    TP_NEEDS(path);
+    return tp_kv_file_save(path, session->engine->lm, session->cache, 0, session->ids,
+                           session->has_last ? session->last : NULL);
+}
+
+tp_status tp_session_load(tp_session *session, const char *path) {
+    TP_NEEDS(session);
+    TP_NEEDS(path);
+    return tp_kv_file_load(path, session->engine->lm, session->cache, 0, session->ids, session->last,
+                           &session->has_last);
 }
 
 /* Logits on the session's tape. */

@@ -30,6 +30,19 @@ void tp_hash_end(tp_hash *h, char hex[33]) {
     XXH3_freeState(&h->state);
 }
 
+bool tp_hash_to_bytes(const char *hex, unsigned char bytes[16]) {
+    if (strlen(hex) != 32 || strspn(hex, "0123456789abcdef") != 32) return false;
+    for (int i = 0; i < 32; i++) {
+        int digit = hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10;
+        bytes[i / 2] = (unsigned char)(i % 2 ? bytes[i / 2] | digit : digit << 4);
+    }
+    return true;
+}
+
+void tp_hash_from_bytes(const unsigned char bytes[16], char hex[33]) {
+    for (int i = 0; i < 16; i++) snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+}
+
 uint64_t tp_hash64(const void *bytes, size_t n) {
     return XXH3_64bits(bytes, n);
 }

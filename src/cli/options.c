@@ -364,6 +364,13 @@ static tp_status parse_long(const tp_args *args, int argc, char **argv, int *at,
 /* argv[*at] is "-x" and perhaps more: flags stand together, a value stands behind its letter or is the next argument.
  */
 static tp_status parse_short(const tp_args *args, int argc, char **argv, int *at, bool *seen) {
+    for (size_t i = 0; i < args->n_values; i++) {
+        const char *alias = args->values[i].option->alias;
+        if (alias == NULL || strcmp(argv[*at] + 1, alias) != 0) continue;
+        if (*at + 1 >= argc) return no_value(args, args->values[i].option, argv[*at]);
+        const char *where = argv[*at];
+        return set_argument(args, &args->values[i], argv[++*at], where, &seen[i]);
+    }
     for (const char *letter = argv[*at] + 1; *letter; letter++) {
         value *v = NULL;
         for (size_t i = 0; i < args->n_values; i++)

@@ -29,8 +29,9 @@ typedef enum tp_option_type {
 } tp_option_type;
 
 typedef struct tp_option {
-    const char *name; /* "batch-size"; of a positional what the manual calls it: "RUN" */
-    char letter;      /* 's' for -s; 0: none */
+    const char *name;  /* "batch-size"; of a positional what the manual calls it: "RUN" */
+    char letter;       /* 's' for -s; 0: none */
+    const char *alias; /* "ctk" for -ctk, where users of other programs expect it; NULL: none */
     tp_option_type type;
     const char *value;          /* what the manual calls the value: "N", "DIR"; NULL: by type */
     const char *help;           /* a phrase */

@@ -4,8 +4,11 @@
  * n = rms_norm(x);  out = h + down(silu(gate m) * up m) with m = rms_norm(h). */
 #include "lm/decoder.h"
 
+#include "base/crowd.h"
+
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 tp_var *tp_lm_embed(tp_tape *tape, const tp_lm *lm, const int32_t *ids, int64_t n) {
     return tp_embedding(tape, &lm->embed, ids, n);
@@ -59,8 +62,20 @@ static tp_var *block(tp_tape *tape, const tp_lm *lm, int layer, tp_var *x, const
 tp_var *tp_lm_blocks(tp_tape *tape, const tp_lm *lm, tp_var *x, const tp_batch *batch, int from, int to) {
     assert(x->rows == batch->offsets[batch->n_sequences] && 0 <= from && from <= to && to <= lm->config.n_layers);
     assert(batch->cache == NULL || tape->frozen); /* the cache is not on the tape */
+    if (batch->cache) tp_crowd_adapt();
     const int32_t *positions = positions_of(tape, batch);
-    for (int l = from; l < to; l++) x = block(tape, lm, l, x, batch, positions);
+    /* What a frozen layer made is not needed behind it: one layer's activations at a time, in memory that stays warm.
+     */
+    tp_var *kept = tape->frozen ? tp_var_new(tape, x->rows, x->cols) : NULL;
+    for (int l = from; l < to; l++) {
+        tp_arena_mark mark = tp_arena_get_mark(tape->arena);
+        tp_var *y = block(tape, lm, l, x, batch, positions);
+        if (kept) {
+            memcpy(kept->data, y->data, (size_t)(y->rows * y->cols) * sizeof(float));
+            tp_arena_release(tape->arena, mark);
+        }
+        x = kept ? kept : y;
+    }
     if (batch->cache) tp_kv_cache_advance(batch->cache, batch->offsets, batch->slots, batch->n_sequences);
     return x;
 }

@@ -117,7 +117,7 @@ bool tp_kv_cache_rewind(tp_kv_cache *cache, int64_t slot, int64_t length) {
     bool dropped = false; /* anything at all */
     for (int l = 0; l < cache->n_layers && length > 0 && length < cache->lengths[slot]; l++) {
         int64_t rows = cache->layers[l].rows;
-        if (reached <= rows) continue;
+        if (cache->layers[l].window != rows || reached <= rows) continue;
         dropped = true;
         int64_t first_seen = length + 1 > rows ? length + 1 - rows : 0; /* by the next token, its window is the ring */
         if (first_seen < reached - rows) return false;
@@ -177,6 +177,14 @@ static tp_kv_sequence last_rows(const tp_kv_cache *cache, int layer, int64_t slo
 tp_kv_sequence tp_kv_cache_held(const tp_kv_cache *cache, int layer, int64_t slot, int64_t length) {
     int64_t window = cache->layers[layer].window; /* the next token's own row counts too */
     return last_rows(cache, layer, slot, length, window > 0 && length > window - 1 ? window - 1 : length);
+}
+
+void tp_kv_cache_restored(tp_kv_cache *cache, int64_t slot, int64_t length) {
+    bool whole = true; /* a ring holds one position less than it would after reading */
+    for (int l = 0; l < cache->n_layers; l++)
+        if (cache->layers[l].window > 0 && length >= cache->layers[l].window) whole = false;
+    cache->lengths[slot] = length;
+    cache->reached[slot] = whole ? length : length + 1;
 }
 
 /* Writes rows of f32 numbers [n, n_kv_heads * head_dim] as rows `to` .. of each head. */

@@ -57,4 +57,7 @@ void tp_kv_cache_advance(tp_kv_cache *cache, const int64_t *offsets, const int64
  * positions, in 1 or 2 stretches. For saving and restoring. */
 tp_kv_sequence tp_kv_cache_held(const tp_kv_cache *cache, int layer, int64_t slot, int64_t length);
 
+/* The slot now holds `length` positions, whose rows were written to where tp_kv_cache_held says. */
+void tp_kv_cache_restored(tp_kv_cache *cache, int64_t slot, int64_t length);
+
 #endif

@@ -1,13 +1,13 @@
 /* Packets: encoding and decoding. See packet.h, and docs/wire.md for the byte table that the offsets below follow. */
 #include "wire/packet.h"
 
+#include "base/bytes.h"
 #include "base/half.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -32,24 +32,14 @@ static const char magic[4] = {'T', 'P', 'S', 'T'};
 static const tp_dtype dtypes[] = {TP_F32, TP_F16, TP_BF16, TP_I8};
 enum { N_DTYPES = 4 };
 
-static void put(unsigned char *at, uint64_t value, int n) {
-    for (int i = 0; i < n; i++) at[i] = (unsigned char)(value >> 8 * i);
-}
-
-static uint64_t get(const unsigned char *at, int n) {
-    uint64_t value = 0;
-    for (int i = 0; i < n; i++) value |= (uint64_t)at[i] << 8 * i;
-    return value;
-}
-
 static void put_float(unsigned char *at, float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    put(at, bits, 4);
+    tp_put_le(at, bits, 4);
 }
 
 static float get_float(const unsigned char *at) {
-    uint32_t bits = (uint32_t)get(at, 4);
+    uint32_t bits = (uint32_t)tp_get_le(at, 4);
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;
@@ -80,21 +70,15 @@ tp_status tp_packet_measure(const tp_packet_info *info, tp_packet_size *size) {
 
 static tp_status put_fingerprint(unsigned char *at, const char *hex) {
     if (*hex == 0) return TP_OK;
-    if (strlen(hex) != 32 || strspn(hex, "0123456789abcdef") != 32)
+    if (!tp_hash_to_bytes(hex, at))
         return tp_fail(TP_ERR_ARGUMENT, "\"%.40s\" is no fingerprint: 32 hexadecimal digits were expected", hex);
-    for (int i = 0; i < 16; i++) {
-        unsigned byte;
-        sscanf(hex + 2 * i, "%2x", &byte);
-        at[i] = (unsigned char)byte;
-    }
     return TP_OK;
 }
 
 static void get_fingerprint(const unsigned char *at, char hex[33]) {
     static const unsigned char none[16] = {0};
-    hex[0] = 0;
-    if (memcmp(at, none, 16) == 0) return;
-    for (int i = 0; i < 16; i++) snprintf(hex + 2 * i, 3, "%02x", at[i]);
+    tp_hash_from_bytes(at, hex);
+    if (memcmp(at, none, 16) == 0) hex[0] = 0;
 }
 
 /* ---- numbers ---- */
@@ -117,7 +101,7 @@ static void encode_row(tp_dtype dtype, unsigned char *at, const float *row, int6
         if (dtype == TP_F32)
             put_float(at + 4 * j, row[j]);
         else
-            put(at + 2 * j, dtype == TP_F16 ? tp_f32_to_f16(row[j]) : tp_f32_to_bf16(row[j]), 2);
+            tp_put_le(at + 2 * j, dtype == TP_F16 ? tp_f32_to_f16(row[j]) : tp_f32_to_bf16(row[j]), 2);
     }
 }
 
@@ -126,9 +110,9 @@ static float decode_number(tp_dtype dtype, const unsigned char *at, int64_t j, f
     case TP_F32:
         return get_float(at + 4 * j);
     case TP_F16:
-        return tp_f16_to_f32((tp_f16)get(at + 2 * j, 2));
+        return tp_f16_to_f32((tp_f16)tp_get_le(at + 2 * j, 2));
     case TP_BF16:
-        return tp_bf16_to_f32((tp_bf16)get(at + 2 * j, 2));
+        return tp_bf16_to_f32((tp_bf16)tp_get_le(at + 2 * j, 2));
     default:
         return scale * (float)(signed char)at[j];
     }
@@ -157,10 +141,10 @@ tp_status tp_packet_encode(const float *soft, const tp_packet_info *info, unsign
     unsigned char *p = tp_try_alloc(size.total, 1);
     if (p == NULL) return tp_last_status();
     memcpy(p + AT_MAGIC, magic, sizeof magic);
-    put(p + AT_VERSION, VERSION, 2);
+    tp_put_le(p + AT_VERSION, VERSION, 2);
     p[AT_DTYPE] = (unsigned char)code_of(info->dtype);
-    put(p + AT_TOKENS, (uint64_t)info->n_tokens, 4);
-    put(p + AT_WIDTH, (uint64_t)info->width, 4);
+    tp_put_le(p + AT_TOKENS, (uint64_t)info->n_tokens, 4);
+    tp_put_le(p + AT_WIDTH, (uint64_t)info->width, 4);
     memcpy(p + AT_RECEIVER, prints, sizeof prints);
     size_t row_bytes = (size_t)info->width * tp_dtype_size(info->dtype);
     for (int64_t i = 0; i < info->n_tokens; i++) {
@@ -170,7 +154,7 @@ tp_status tp_packet_encode(const float *soft, const tp_packet_info *info, unsign
         else
             encode_row(info->dtype, at, soft + i * info->width, info->width);
     }
-    put(p + size.total - CHECKSUM, tp_hash64(p, size.total - CHECKSUM), CHECKSUM);
+    tp_put_le(p + size.total - CHECKSUM, tp_hash64(p, size.total - CHECKSUM), CHECKSUM);
     *out = p;
     *n = size.total;
     return TP_OK;
@@ -182,16 +166,16 @@ static tp_status read_header(const unsigned char *p, size_t n, const char *name,
         return tp_fail(TP_ERR_FORMAT, "%s: a packet has at least %d bytes, found %zu", name, HEADER + CHECKSUM, n);
     if (memcmp(p + AT_MAGIC, magic, sizeof magic) != 0)
         return tp_fail(TP_ERR_FORMAT, "%s is no packet of soft tokens: it does not start with \"TPST\"", name);
-    if (get(p + AT_VERSION, 2) != VERSION)
+    if (tp_get_le(p + AT_VERSION, 2) != VERSION)
         return tp_fail(TP_ERR_UNSUPPORTED, "%s: packet version is %d, %d was expected", name,
-                       (int)get(p + AT_VERSION, 2), VERSION);
+                       (int)tp_get_le(p + AT_VERSION, 2), VERSION);
     if (p[AT_DTYPE] < 1 || p[AT_DTYPE] > N_DTYPES)
         return tp_fail(TP_ERR_FORMAT, "%s: packet type is %d, 1 (f32) to %d (i8) were expected", name, p[AT_DTYPE],
                        N_DTYPES);
     if (p[AT_RESERVED] != 0)
         return tp_fail(TP_ERR_FORMAT, "%s: reserved byte of the packet is %d, 0 was expected", name, p[AT_RESERVED]);
-    *info = (tp_packet_info){.n_tokens = (int64_t)get(p + AT_TOKENS, 4),
-                             .width = (int64_t)get(p + AT_WIDTH, 4),
+    *info = (tp_packet_info){.n_tokens = (int64_t)tp_get_le(p + AT_TOKENS, 4),
+                             .width = (int64_t)tp_get_le(p + AT_WIDTH, 4),
                              .dtype = dtypes[p[AT_DTYPE] - 1]};
     get_fingerprint(p + AT_RECEIVER, info->receiver);
     get_fingerprint(p + AT_BRIDGE, info->bridge);
@@ -202,7 +186,7 @@ static tp_status read_header(const unsigned char *p, size_t n, const char *name,
     if (size->total != n)
         return tp_fail(TP_ERR_FORMAT, "%s: a packet of %lld tokens of width %lld in %s has %zu bytes, found %zu", name,
                        (long long)info->n_tokens, (long long)info->width, tp_dtype_name(info->dtype), size->total, n);
-    if (get(p + n - CHECKSUM, CHECKSUM) != tp_hash64(p, n - CHECKSUM))
+    if (tp_get_le(p + n - CHECKSUM, CHECKSUM) != tp_hash64(p, n - CHECKSUM))
         return tp_fail(TP_ERR_FORMAT, "%s: the packet's checksum does not fit, it was damaged on its way", name);
     return TP_OK;
 }

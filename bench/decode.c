@@ -1,0 +1,118 @@
+/* Where the time of a decode step goes: a whole step, against its matrix products alone, on random models of small
+ * shapes. What is left over is everything around the products: norms, rotations, attention, the cache, the tape, and
+ * handing work from thread to thread. Rounds alternate between the two, so that a busy machine disturbs both alike; the
+ * figures are medians over rounds.
+ *
+ *     OMP_NUM_THREADS=1 build/bench_decode [tokens per round] */
+#include "base/clock.h"
+#include "lm/decoder.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { ROUNDS = 15 };
+
+static const struct {
+    const char *name;
+    int vocab, d, layers, heads, kv_heads, head_dim, d_ff;
+} shapes[] = {
+    {"stories 15M", 32000, 288, 6, 6, 6, 48, 768},
+    {"finch 3.5M", 4096, 256, 4, 4, 4, 64, 704},
+};
+
+/* With one thread its own processor time, which other programs disturb less; else the clock on the wall. */
+static double now(void) {
+    if (omp_get_max_threads() > 1) return tp_now();
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static tp_status multiply(void *context, tp_weight *w, const char *name, int64_t rows, int64_t cols) {
+    tp_tape *tape = context;
+    (void)name;
+    if (rows == 1) return TP_OK;
+    tp_var *x = tp_var_new(tape, 1, cols), *y = tp_var_new(tape, 1, rows);
+    for (int64_t i = 0; i < cols; i++) x->data[i] = (float)(i % 7) - 3;
+    tp_matmul(tape->math, tape->arena, y->data, x->data, 1, w);
+    return TP_OK;
+}
+
+static double products_alone(tp_lm *lm, tp_tape *tape, int tokens) {
+    double start = now();
+    for (int i = 0; i < tokens; i++) {
+        tp_tape_reset(tape);
+        tp_lm_visit(lm, multiply, tape);
+    }
+    return (now() - start) / tokens;
+}
+
+static double steps(const tp_lm *lm, tp_tape *tape, tp_kv_cache *cache, int tokens) {
+    const int64_t offsets[2] = {0, 1}, slot = 0;
+    tp_kv_cache_rewind(cache, 0, 0);
+    double start = now();
+    for (int i = 0; i < tokens; i++) {
+        int32_t id = i % lm->config.vocab_size;
+        tp_tape_reset(tape);
+        tp_batch batch = {.n_sequences = 1, .offsets = offsets, .cache = cache, .slots = &slot};
+        tp_lm_logits(tape, lm, tp_lm_blocks(tape, lm, tp_lm_embed(tape, lm, &id, 1), &batch, 0, lm->config.n_layers));
+    }
+    return (now() - start) / tokens;
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x) {
+    qsort(x, ROUNDS, sizeof *x, by_size);
+    return x[ROUNDS / 2];
+}
+
+static void measure(size_t shape, tp_dtype type, tp_math math, int tokens) {
+    tp_lm_config c = {.family = TP_LM_LLAMA,
+                      .vocab_size = shapes[shape].vocab,
+                      .d_model = shapes[shape].d,
+                      .n_layers = shapes[shape].layers,
+                      .n_heads = shapes[shape].heads,
+                      .n_kv_heads = shapes[shape].kv_heads,
+                      .head_dim = shapes[shape].head_dim,
+                      .d_ff = shapes[shape].d_ff,
+                      .norm_eps = 1e-5,
+                      .rope_theta = 1e4,
+                      .max_position_embeddings = 2048,
+                      .tie_word_embeddings = true,
+                      .bos_id = -1,
+                      .dtype = type};
+    tp_lm *lm = tp_lm_new_frozen(&c, 1, type);
+    tp_kv_cache *cache = tp_kv_cache_new_typed(lm, TP_F16, 1, tokens);
+    tp_tape *tape = tp_tape_new(math);
+    tape->frozen = true;
+    double whole[ROUNDS], products[ROUNDS];
+    steps(lm, tape, cache, tokens);
+    for (int i = 0; i < ROUNDS; i++) {
+        whole[i] = steps(lm, tape, cache, tokens);
+        products[i] = products_alone(lm, tape, tokens);
+    }
+    double w = median(whole), p = median(products);
+    printf("%-12s %-5s %d threads: %8.1f tokens/s, %7.1f us a token, products alone %7.1f us (%4.1f GB/s), around them "
+           "%4.1f %%\n",
+           shapes[shape].name, tp_dtype_name(type), omp_get_max_threads(), 1 / w, 1e6 * w, 1e6 * p,
+           (double)tp_lm_n_parameters(lm) * (double)tp_dtype_size(type) / p / 1e9, 100 * (w - p) / w);
+    tp_tape_free(tape);
+    tp_kv_cache_free(cache);
+    tp_lm_free(lm);
+}
+
+int main(int argc, char **argv) {
+    int tokens = argc > 1 ? atoi(argv[1]) : 32;
+    if (tokens < 1) return fprintf(stderr, "give a number of tokens\n"), 2;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        measure(s, TP_F32, TP_MATH_F32, tokens);
+        measure(s, TP_BF16, TP_MATH_BF16, tokens);
+    }
+    return 0;
+}
