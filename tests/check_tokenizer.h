@@ -5,6 +5,7 @@
 #include "check.h"
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "text/tokenizer.h"
@@ -104,6 +105,44 @@ static inline void assert_vectors(const tp_tokenizer *t, const char *name) {
     tp_free(inputs);
     tp_free(outputs);
     tp_free(path);
+}
+
+/* ---- the awkward texts of tools/reference/nasty_texts.py ---- */
+
+static inline tp_ids ids_of(const json_t *list) {
+    tp_ids ids = {0};
+    for (size_t i = 0; i < json_array_size(list); i++)
+        tp_ids_append(&ids, (int32_t)json_integer_value(json_array_get(list, i)));
+    return ids;
+}
+
+/* All texts at once, and all that differ named. */
+static inline void assert_nasty_ids(const tp_tokenizer *t, const json_t *expected, unsigned flags, const char *name) {
+    json_t *texts = tp_json_load_file(TP_SOURCE_DIR "/tests/fixtures/text/kinds/texts.json.gz");
+    check_not_null(texts);
+    size_t n = json_array_size(texts);
+    int wrong = 0;
+    assert_true(n >= 200);
+    assert_int_equal(json_array_size(expected), n);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *text = json_array_get(texts, i);
+        tp_ids want = ids_of(json_array_get(expected, i)), found = {0};
+        check_ok(tp_tokenizer_encode(t, json_string_value(text), json_string_length(text), flags, &found));
+        if (found.len != want.len || (want.len > 0 && memcmp(found.data, want.data, want.len * sizeof *want.data))) {
+            char *written = json_dumps(text, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+            fprintf(stderr, "%s: text %zu, %.200s\n  expected", name, i, written);
+            for (size_t k = 0; k < want.len; k++) fprintf(stderr, " %d", want.data[k]);
+            fprintf(stderr, "\n  found   ");
+            for (size_t k = 0; k < found.len; k++) fprintf(stderr, " %d", found.data[k]);
+            fprintf(stderr, "\n");
+            free(written);
+            wrong++;
+        }
+        tp_ids_free(&want);
+        tp_ids_free(&found);
+    }
+    json_decref(texts);
+    if (wrong > 0) fail_msg("%s: %d of %zu texts differ", name, wrong, n);
 }
 
 /* ---- files made by a test ---- */

@@ -99,8 +99,8 @@ static void scores_decide_and_the_leftmost_wins(void **state) {
 
 static void models_that_lie_are_refused_in_a_sentence(void **state) {
     (void)state;
-    assert_null(load_model(NULL, 0, 1, false));
-    assert_non_null(strstr(tp_last_error(), "type unigram"));
+    assert_null(load_model(NULL, 0, 3, false));
+    assert_non_null(strstr(tp_last_error(), "type word"));
     assert_int_equal(tp_last_status(), TP_ERR_UNSUPPORTED);
     assert_null(load_model(&(extra_piece){"x", 0, 5}, 1, 2, false));
     assert_non_null(strstr(tp_last_error(), "piece 6 has the type 5"));

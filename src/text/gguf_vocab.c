@@ -10,6 +10,7 @@
 #include "text/tokenizer_parts.h"
 #include "text/unicode.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -239,6 +240,100 @@ static tp_status build_bpe(loading *l) {
     return TP_OK;
 }
 
+/* ---- "bert": WordPiece, whose pieces that start a word have U+2581 in front ---- */
+
+static tp_status add_bert_steps(loading *l) {
+    tp_steps *steps = &l->t->normalizers;
+    bool lowercase = said(l->v->lowercase, true), accents = said(l->v->strip_accents, lowercase);
+    tp_steps_add(steps, TP_STEP_CLEAN);
+    tp_steps_add(steps, TP_STEP_CHINESE);
+    if (accents) tp_steps_add(steps, TP_STEP_ACCENTS);
+    if (lowercase) tp_steps_add(steps, TP_STEP_LOWERCASE);
+    static const struct {
+        const char *regex;
+        tp_split how;
+    } splits[] = {{"\\s", TP_SPLIT_GAPS}, {"[\\p{P}!-/:-@\\[-`{-~]", TP_SPLIT_ISOLATED}};
+    for (int i = 0; i < 2; i++) {
+        tp_pattern *pattern = tp_pattern_compile(splits[i].regex, strlen(splits[i].regex), l->path);
+        if (pattern == NULL) return tp_last_status();
+        tp_step *step = tp_steps_add(&l->t->pre_tokenizers, TP_STEP_SPLIT);
+        step->pattern = pattern;
+        step->how = splits[i].how;
+    }
+    return TP_OK;
+}
+
+static tp_status build_wpm(loading *l) {
+    tp_tokenizer *t = l->t;
+    t->model = TP_MODEL_WORDPIECE;
+    t->words_apart = t->adds_prefix = t->prefix_first_only = true;
+    add_tokens(l);
+    index_tokens(l, true);
+    tp_trie_entry *entries = tp_alloc(l->v->n_tokens * sizeof *entries);
+    for (size_t i = 0; i < l->v->n_tokens; i++)
+        entries[i] = (tp_trie_entry){l->v->tokens[i].bytes, l->v->tokens[i].n, (int32_t)i};
+    t->wordpiece.trie = tp_trie_new(entries, l->v->n_tokens);
+    tp_free(entries);
+    t->wordpiece.starting = tp_strdup(TP_BLANK);
+    t->wordpiece.continuing = tp_strdup("");
+    TP_TRY(add_bert_steps(l));
+    int32_t separator = id_or(l, l->v->separator, 102);
+    t->bos = id_or(l, l->v->bos >= 0 ? l->v->bos : l->v->cls, 101);
+    t->eos = l->v->eos >= 0 ? id_or(l, l->v->eos, -1) : separator;
+    t->unknown = t->wordpiece.unknown = id_or(l, l->v->unknown, 100);
+    if (t->bos >= 0) tp_ids_append(&t->before, t->bos); /* llama.cpp puts both whatever add_bos says */
+    if (separator >= 0) tp_ids_append(&t->after, separator);
+    return TP_OK;
+}
+
+/* ---- "t5": Unigram ---- */
+
+static tp_status add_charsmap(loading *l) {
+    if (l->v->charsmap == NULL || l->v->n_charsmap == 0) return TP_OK;
+    tp_charsmap *map = tp_charsmap_new(l->v->charsmap, l->v->n_charsmap, l->path);
+    if (map == NULL) return tp_last_status();
+    tp_steps_add(&l->t->normalizers, TP_STEP_CHARSMAP)->charsmap = map;
+    return TP_OK;
+}
+
+static void set_unigram(loading *l) {
+    tp_unigram *u = &l->t->unigram;
+    size_t n = 0;
+    tp_trie_entry *entries = tp_alloc(l->v->n_tokens * sizeof *entries);
+    u->score = tp_alloc(l->v->n_tokens * sizeof *u->score);
+    float least = FLT_MAX;
+    for (size_t i = 0; i < l->v->n_tokens; i++) {
+        int type = type_of(l, i);
+        if (type == TP_GGUF_NORMAL) least = fminf(least, score_of(l, i));
+        u->score[i] = type == TP_GGUF_USER_DEFINED ? 0.0 : (double)score_of(l, i);
+        if ((type == TP_GGUF_NORMAL || type == TP_GGUF_USER_DEFINED || type == TP_GGUF_UNUSED) && l->v->tokens[i].n > 0)
+            entries[n++] = (tp_trie_entry){l->v->tokens[i].bytes, l->v->tokens[i].n, (int32_t)i};
+    }
+    u->unknown_score = (double)(least - (float)TP_UNIGRAM_PENALTY);
+    u->trie = tp_trie_new(entries, n);
+    tp_free(entries);
+}
+
+static tp_status build_ugm(loading *l) {
+    tp_tokenizer *t = l->t;
+    if (l->v->scores == NULL) return tp_fail(TP_ERR_FORMAT, "%s has no `tokenizer.ggml.scores`", l->path);
+    t->model = TP_MODEL_UNIGRAM;
+    add_tokens(l);
+    index_tokens(l, true);
+    set_unigram(l);
+    for (int byte = 0; byte < 256; byte++) t->byte_id[byte] = -1; /* an unknown character is unknown, not bytes */
+    TP_TRY(add_charsmap(l));
+    bool squeeze = said(l->v->remove_extra_whitespaces, false);
+    if (squeeze) tp_steps_add(&t->normalizers, TP_STEP_SQUEEZE);
+    add_blank_steps(l, squeeze || said(l->v->add_space_prefix, false));
+    t->fuse_unknown = true;
+    t->bos = id_or(l, l->v->bos, -1);
+    t->eos = id_or(l, l->v->eos, 1);
+    t->unknown = id_or(l, l->v->unknown, 2);
+    put_around(l, false, true);
+    return TP_OK;
+}
+
 /* ---- all of them ---- */
 
 static tp_status build(loading *l) {
@@ -246,9 +341,11 @@ static tp_status build(loading *l) {
     TP_TRY(check_tokens(l));
     if (strcmp(l->v->model, "llama") == 0) return build_spm(l);
     if (strcmp(l->v->model, "gpt2") == 0) return build_bpe(l);
+    if (strcmp(l->v->model, "bert") == 0) return build_wpm(l);
+    if (strcmp(l->v->model, "t5") == 0) return build_ugm(l);
     return tp_fail(TP_ERR_UNSUPPORTED,
-                   "%s: the tokenizer `%.60s` (`tokenizer.ggml.model`) is not supported; llama and gpt2 are", l->path,
-                   l->v->model);
+                   "%s: the tokenizer `%.60s` (`tokenizer.ggml.model`) is not supported; llama, gpt2, bert and t5 are",
+                   l->path, l->v->model);
 }
 
 static void add_text_to_hash(tp_hash *h, tp_gguf_text text) {

@@ -73,30 +73,25 @@ static const tp_named_patterns known[] = {
 };
 enum { N_KNOWN = sizeof known / sizeof known[0] };
 
-/* The length of the name that `names` starts with. */
-static size_t name_length(const char *names) {
-    return strcspn(names, " ");
+bool tp_has_word(const char *words, const char *word) {
+    size_t n = strlen(word);
+    for (const char *at = words; *at != '\0';) {
+        size_t length = strcspn(at, " ");
+        if (length == n && memcmp(at, word, n) == 0) return true;
+        at += length + (at[length] == ' ');
+    }
+    return false;
 }
 
 const tp_named_patterns *tp_patterns_find(const char *name) {
-    size_t n = strlen(name);
-    for (int i = 0; i < N_KNOWN; i++) {
-        for (const char *at = known[i].names; *at != '\0';) {
-            size_t length = name_length(at);
-            if (length == n && memcmp(at, name, n) == 0) return &known[i];
-            at += length + (at[length] == ' ');
-        }
-    }
+    for (int i = 0; i < N_KNOWN; i++)
+        if (tp_has_word(known[i].names, name)) return &known[i];
     return NULL;
 }
 
 void tp_patterns_list(tp_str *out) {
     for (int i = 0; i < N_KNOWN; i++) {
-        for (const char *at = known[i].names; *at != '\0';) {
-            size_t length = name_length(at);
-            if (out->len > 0) tp_str_append_text(out, ", ");
-            tp_str_append(out, at, length);
-            at += length + (at[length] == ' ');
-        }
+        if (i > 0) tp_str_append_char(out, ' ');
+        tp_str_append_text(out, known[i].names);
     }
 }

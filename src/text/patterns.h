@@ -16,10 +16,13 @@ typedef struct tp_named_patterns {
     bool adds_bos;                       /* where the file does not say */
 } tp_named_patterns;
 
+/* Whether `word` is one of those in `words`, which blanks part. */
+bool tp_has_word(const char *words, const char *word);
+
 /* NULL, without an error, if there is none of that name. */
 const tp_named_patterns *tp_patterns_find(const char *name);
 
-/* Appends all names, with ", " between them, for the sentence that says what is known. */
+/* Appends all names, with blanks between them, for the sentence that says what is known. */
 void tp_patterns_list(tp_str *out);
 
 #endif

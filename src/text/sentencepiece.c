@@ -5,6 +5,7 @@
 #include "text/tokenizer_parts.h"
 #include "text/unicode.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -89,7 +90,9 @@ typedef struct model {
     piece *pieces;
     size_t n_pieces, capacity;
     uint64_t type;
-    bool byte_fallback, suffix, prefix, squeeze, escape, charsmap;
+    bool byte_fallback, suffix, prefix, squeeze, escape;
+    const unsigned char *charsmap; /* inside the file; NULL if there is none */
+    size_t n_charsmap;
     int64_t unknown, bos, eos;
     const char *path;
 } model;
@@ -162,7 +165,8 @@ static tp_status read_normalizer_spec(model *m, reader r) {
         switch (f.number) {
         case 2:
             TP_TRY(want(&r, &f, 2));
-            m->charsmap = f.inside.end > f.inside.at;
+            m->n_charsmap = (size_t)(f.inside.end - f.inside.at);
+            m->charsmap = m->n_charsmap > 0 ? f.inside.at : NULL;
             continue;
         case 3:
             m->prefix = f.value != 0;
@@ -193,12 +197,12 @@ static tp_status read_model(model *m, reader r) {
     }
     static const char *const types[] = {"", "unigram", "BPE", "word", "character"};
     if (m->n_pieces == 0) return tp_fail(TP_ERR_FORMAT, "%s is not a SentencePiece model: it has no pieces", m->path);
-    if (m->type != BPE)
-        return tp_fail(TP_ERR_UNSUPPORTED, "%s is a SentencePiece model of type %s, only BPE is supported", m->path,
-                       m->type <= CHAR ? types[m->type] : "unknown");
-    if (m->charsmap || m->suffix)
-        return tp_fail(TP_ERR_UNSUPPORTED, "%s: a SentencePiece model with %s is not supported", m->path,
-                       m->charsmap ? "a character map (normalisation other than identity)" : "blanks as suffixes");
+    if (m->type != BPE && m->type != UNIGRAM)
+        return tp_fail(TP_ERR_UNSUPPORTED, "%s is a SentencePiece model of type %s; BPE and unigram are supported",
+                       m->path, m->type <= CHAR ? types[m->type] : "unknown");
+    if (m->suffix)
+        return tp_fail(TP_ERR_UNSUPPORTED, "%s: a SentencePiece model with blanks as suffixes is not supported",
+                       m->path);
     return TP_OK;
 }
 
@@ -223,8 +227,9 @@ static tp_status add_pieces(model *m) {
             token.special = true;
             tp_added_put(&t->raw_added, p->text, p->length, token);
             continue;
-        case USER_DEFINED:
-            tp_added_put(&t->normal_added, p->text, p->length, token);
+        case USER_DEFINED: /* BPE is kept off it, Unigram prefers it by its score */
+            tp_added_put(&t->verbatim, p->text, p->length, token);
+            if (m->type == BPE) tp_added_put(&t->normal_added, p->text, p->length, token);
             break;
         case BYTE:
             if (tp_byte_token(p->text, p->length) < 0)
@@ -232,6 +237,8 @@ static tp_status add_pieces(model *m) {
             break;
         case NORMAL:
             break;
+        case UNUSED:
+            if (m->type == UNIGRAM) break; /* fall through */
         default:
             return tp_fail(TP_ERR_UNSUPPORTED, "%s: piece %zu has the type %llu, which is not supported", m->path, i,
                            (unsigned long long)p->type);
@@ -242,9 +249,48 @@ static tp_status add_pieces(model *m) {
     return TP_OK;
 }
 
-static void add_steps(const model *m) {
+/* What a user-defined piece of n bytes scores is SentencePiece's formula: less than nothing is lost by taking it. */
+static void set_unigram(model *m) {
+    tp_unigram *u = &m->t->unigram;
+    tp_trie_entry *entries = tp_alloc(m->n_pieces * sizeof *entries);
+    size_t n = 0;
+    float least = FLT_MAX, most = -FLT_MAX;
+    for (size_t i = 0; i < m->n_pieces; i++) {
+        const piece *p = &m->pieces[i];
+        if (p->type == NORMAL) least = fminf(least, p->score);
+        if (p->type == NORMAL) most = fmaxf(most, p->score);
+        if (p->type == NORMAL || p->type == USER_DEFINED)
+            entries[n++] = (tp_trie_entry){p->text, p->length, (int32_t)i};
+    }
+    u->score = tp_alloc(m->n_pieces * sizeof *u->score);
+    for (size_t i = 0; i < m->n_pieces; i++) {
+        const piece *p = &m->pieces[i];
+        u->score[i] = p->type == USER_DEFINED ? (double)(float)((float)p->length * most - 0.1) : (double)p->score;
+    }
+    u->unknown_score = (double)(least - (float)TP_UNIGRAM_PENALTY);
+    u->single = true;
+    u->trie = tp_trie_new(entries, n);
+    tp_free(entries);
+    m->t->model = TP_MODEL_UNIGRAM;
+}
+
+static void set_merges(model *m) {
+    tp_scored_piece *scored = tp_alloc(m->n_pieces * sizeof *scored);
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_pieces; i++)
+        if (m->pieces[i].type == NORMAL) scored[n++] = (tp_scored_piece){(int32_t)i, m->pieces[i].score};
+    tp_tokenizer_merge_by_score(m->t, scored, n);
+    tp_free(scored);
+}
+
+static tp_status add_steps(const model *m) {
     tp_steps *steps = &m->t->normalizers;
-    if (m->squeeze) tp_steps_add(steps, TP_STEP_SQUEEZE);
+    if (m->charsmap != NULL) {
+        tp_charsmap *map = tp_charsmap_new(m->charsmap, m->n_charsmap, m->path);
+        if (map == NULL) return tp_last_status();
+        tp_steps_add(steps, TP_STEP_CHARSMAP)->charsmap = map;
+    }
+    if (m->squeeze) tp_steps_add(steps, TP_STEP_SQUEEZE)->to = tp_strdup(m->escape ? TP_BLANK : NULL);
     if (m->prefix) tp_steps_add(steps, TP_STEP_PREPEND)->to = tp_strdup(m->escape ? TP_BLANK : " ");
     if (m->escape) {
         tp_step *step = tp_steps_add(steps, TP_STEP_REPLACE);
@@ -252,21 +298,22 @@ static void add_steps(const model *m) {
         step->to = tp_strdup(TP_BLANK);
     }
     m->t->adds_prefix = m->prefix;
+    return TP_OK;
 }
 
 static tp_status build(model *m) {
     tp_tokenizer *t = m->t;
     TP_TRY(add_pieces(m));
     t->fuse_unknown = true;
-    tp_scored_piece *scored = tp_alloc(m->n_pieces * sizeof *scored);
-    size_t n_scored = 0;
-    for (size_t i = 0; i < m->n_pieces; i++)
-        if (m->pieces[i].type == NORMAL) scored[n_scored++] = (tp_scored_piece){(int32_t)i, m->pieces[i].score};
-    tp_tokenizer_merge_by_score(t, scored, n_scored);
-    tp_free(scored);
-    add_steps(m);
+    if (m->type == BPE) {
+        set_merges(m);
+    } else {
+        set_unigram(m);
+    }
+    TP_TRY(add_steps(m));
     tp_added_finish(&t->raw_added);
     tp_added_finish(&t->normal_added);
+    tp_added_finish(&t->verbatim);
     if (m->bos >= 0 && m->bos < t->size) t->bos = (int32_t)m->bos;
     if (m->eos >= 0 && m->eos < t->size) t->eos = (int32_t)m->eos;
     if (t->bos >= 0) tp_ids_append(&t->before, t->bos); /* as Llama and Mistral, unless tokenizer_config.json objects */

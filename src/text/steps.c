@@ -33,9 +33,19 @@ static void replace_all(const char *text, size_t n, const char *from, const char
     tp_str_append(out, text, (size_t)(end - text));
 }
 
-static void squeeze_blanks(const char *text, size_t n, tp_str *out) {
-    size_t begin = out->len;
-    while (n > 0 && text[n - 1] == ' ') n--;
+/* `blank`, if not NULL, is taken away at the end like a blank: SentencePiece looks there after it has written its own.
+ */
+static void squeeze_blanks(const char *text, size_t n, const char *blank, tp_str *out) {
+    size_t begin = out->len, length = blank ? strlen(blank) : 0;
+    for (;;) {
+        if (n > 0 && text[n - 1] == ' ') {
+            n--;
+        } else if (length > 0 && n >= length && memcmp(text + n - length, blank, length) == 0) {
+            n -= length;
+        } else {
+            break;
+        }
+    }
     for (size_t i = 0; i < n; i++)
         if (text[i] != ' ' || (out->len > begin && text[i - 1] != ' ')) tp_str_append_char(out, text[i]);
 }
@@ -184,7 +194,7 @@ tp_status tp_step_rewrite(const tp_step *step, const char *text, size_t n, tp_st
         tp_utf8_append_form(out, text, n, step->form);
         break;
     case TP_STEP_SQUEEZE:
-        squeeze_blanks(text, n, out);
+        squeeze_blanks(text, n, step->to, out);
         break;
     case TP_STEP_REPLACE:
         replace_all(text, n, step->from, step->to, out);

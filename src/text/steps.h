@@ -13,7 +13,7 @@
 
 typedef enum tp_step_kind {
     TP_STEP_FORM,            /* one of Unicode's normalisation forms */
-    TP_STEP_SQUEEZE,         /* SentencePiece: no blanks at the ends, single ones between */
+    TP_STEP_SQUEEZE,         /* SentencePiece: no blanks at the ends (nor `to` at the last), single ones between */
     TP_STEP_REPLACE,         /* `from` by `to` */
     TP_STEP_REPLACE_PATTERN, /* the matches of `pattern` by `to` */
     TP_STEP_PREPEND,         /* `to` before every text that is not empty */

@@ -3,38 +3,71 @@
  * neither its pre-tokenizer pattern nor its special tokens, so both come from the `pattern` the caller gives. */
 #include "base/mem.h"
 #include "text/base64.h"
+#include "text/patterns.h"
 #include "text/tokenizer_parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
+typedef struct special {
+    int32_t id;
+    const char *text; /* NULL behind the last */
+} special;
+
 typedef struct published { /* what goes with the ranks of a model family */
-    const char *name, *const *regex;
-    const char *const *specials; /* ids from `first_special` on; NULL-terminated */
-    int32_t first_special;
-    int32_t n_specials; /* where there are more than names: "<|reserved_special_token_k|>" */
-    int32_t first_reserved;
+    const char *names;     /* with a blank between them */
+    const char *patterns;  /* name in patterns.h */
+    special specials[12];
+    int32_t first_reserved, n_reserved; /* ids of "<|reserved_special_token_K|>", the first K being 3 */
     const char *bos, *eos;
-    bool adds_bos;
 } published;
 
-static const char *const llama3_specials[] = {"<|begin_of_text|>",
-                                              "<|end_of_text|>",
-                                              "<|reserved_special_token_0|>",
-                                              "<|reserved_special_token_1|>",
-                                              "<|finetune_right_pad_id|>",
-                                              "<|reserved_special_token_2|>",
-                                              "<|start_header_id|>",
-                                              "<|end_header_id|>",
-                                              "<|eom_id|>",
-                                              "<|eot_id|>",
-                                              "<|python_tag|>",
-                                              NULL};
-static const char *const qwen2_specials[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>", NULL};
-
 static const published families[] = {
-    {"llama3", &TP_PATTERN_LLAMA3, llama3_specials, 128000, 256, 3, "<|begin_of_text|>", "<|end_of_text|>", true},
-    {"qwen2", &TP_PATTERN_QWEN2, qwen2_specials, 151643, 3, 0, NULL, "<|endoftext|>", false},
+    {"llama3",
+     "llama3",
+     {{128000, "<|begin_of_text|>"},
+      {128001, "<|end_of_text|>"},
+      {128002, "<|reserved_special_token_0|>"},
+      {128003, "<|reserved_special_token_1|>"},
+      {128004, "<|finetune_right_pad_id|>"},
+      {128005, "<|reserved_special_token_2|>"},
+      {128006, "<|start_header_id|>"},
+      {128007, "<|end_header_id|>"},
+      {128008, "<|eom_id|>"},
+      {128009, "<|eot_id|>"},
+      {128010, "<|python_tag|>"}},
+     128011,
+     245,
+     "<|begin_of_text|>",
+     "<|end_of_text|>"},
+    {"qwen2",
+     "qwen2",
+     {{151643, "<|endoftext|>"}, {151644, "<|im_start|>"}, {151645, "<|im_end|>"}},
+     0,
+     0,
+     NULL,
+     "<|endoftext|>"},
+    {"gpt2 r50k_base", "gpt-2", {{50256, "<|endoftext|>"}}, 0, 0, NULL, "<|endoftext|>"},
+    {"cl100k cl100k_base",
+     "llama3",
+     {{100257, "<|endoftext|>"},
+      {100258, "<|fim_prefix|>"},
+      {100259, "<|fim_middle|>"},
+      {100260, "<|fim_suffix|>"},
+      {100276, "<|endofprompt|>"}},
+     0,
+     0,
+     NULL,
+     "<|endoftext|>"},
+    {"o200k o200k_base",
+     "gpt-4o",
+     {{199999, "<|endoftext|>"}, {200018, "<|endofprompt|>"}},
+     0,
+     0,
+     NULL,
+     "<|endoftext|>"},
 };
+enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 static tp_status read_line(tp_tokenizer *t, const char *line, size_t n, size_t number, int64_t most, const char *path,
                            tp_str *bytes) {
@@ -79,38 +112,52 @@ static tp_status read_lines(tp_tokenizer *t, const char *bytes, size_t n, const 
     return status;
 }
 
+static tp_status add_special(tp_tokenizer *t, const published *family, special s, const char *path) {
+    tp_added_token token = {.id = s.id, .special = true};
+    if (tp_vocab_has(&t->vocab, s.id))
+        return tp_fail(TP_ERR_FORMAT, "%s: rank %d belongs to a special token of %s", path, s.id, family->names);
+    tp_vocab_set(&t->pieces, s.id, s.text, strlen(s.text));
+    tp_ids_append(&t->specials, s.id);
+    tp_added_put(&t->raw_added, s.text, strlen(s.text), token);
+    if (family->bos != NULL && strcmp(s.text, family->bos) == 0) t->bos = s.id;
+    if (strcmp(s.text, family->eos) == 0) t->eos = s.id;
+    return TP_OK;
+}
+
 static tp_status add_specials(tp_tokenizer *t, const published *family, const char *path) {
-    int32_t reserved = family->first_reserved, names = 0;
-    while (family->specials[names] != NULL) names++;
-    for (int32_t i = 0; i < family->n_specials; i++) {
-        tp_added_token token = {.id = family->first_special + i, .special = true};
-        if (tp_vocab_has(&t->vocab, token.id))
-            return tp_fail(TP_ERR_FORMAT, "%s: rank %d belongs to a special token of %s", path, token.id, family->name);
-        char *text =
-            i < names ? tp_strdup(family->specials[i]) : tp_format("<|reserved_special_token_%d|>", reserved++);
-        tp_vocab_set(&t->pieces, token.id, text, strlen(text));
-        tp_ids_append(&t->specials, token.id);
-        tp_added_put(&t->raw_added, text, strlen(text), token);
-        if (family->bos != NULL && strcmp(text, family->bos) == 0) t->bos = token.id;
-        if (strcmp(text, family->eos) == 0) t->eos = token.id;
-        tp_free(text);
+    for (const special *s = family->specials; s->text != NULL; s++) TP_TRY(add_special(t, family, *s, path));
+    for (int32_t i = 0; i < family->n_reserved; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "<|reserved_special_token_%d|>", 3 + i);
+        TP_TRY(add_special(t, family, (special){family->first_reserved + i, text}, path));
     }
     tp_added_finish(&t->raw_added);
-    if (family->adds_bos) tp_ids_append(&t->before, t->bos);
+    if (t->bos >= 0) tp_ids_append(&t->before, t->bos);
+    return TP_OK;
+}
+
+static tp_status add_patterns(tp_tokenizer *t, const published *family, const char *path) {
+    const tp_named_patterns *patterns = tp_patterns_find(family->patterns);
+    for (int i = 0; i < TP_MOST_PATTERNS && patterns->regex[i] != NULL; i++) {
+        tp_pattern *compiled = tp_pattern_compile(patterns->regex[i], strlen(patterns->regex[i]), path);
+        if (compiled == NULL) return tp_last_status();
+        tp_step *step = tp_steps_add(&t->pre_tokenizers, TP_STEP_SPLIT);
+        step->pattern = compiled;
+        step->how = TP_SPLIT_ISOLATED;
+    }
     return TP_OK;
 }
 
 tp_status tp_tokenizer_read_tiktoken(tp_tokenizer *t, const char *bytes, size_t n, const char *path,
                                      const char *pattern) {
     const published *family = NULL;
-    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
-        if (pattern != NULL && strcmp(families[i].name, pattern) == 0) family = &families[i];
+    for (int i = 0; i < N_FAMILIES && pattern != NULL; i++)
+        if (tp_has_word(families[i].names, pattern)) family = &families[i];
     if (family == NULL)
-        return tp_fail(
-            TP_ERR_ARGUMENT,
-            "%s is a tiktoken rank file, which does not say how words are cut: name its pattern, `llama3` or "
-            "`qwen2`%s%.40s",
-            path, pattern ? ", not " : "", pattern ? pattern : "");
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "%s is a tiktoken rank file, which does not say how words are cut: name its pattern, `llama3`, "
+                       "`qwen2`, `gpt2`, `cl100k_base` or `o200k_base`%s%.40s",
+                       path, pattern ? ", not " : "", pattern ? pattern : "");
     t->byte_level = t->whole_words = true;
     TP_TRY(read_lines(t, bytes, n, path));
     for (int byte = 0; byte < 256; byte++) {
@@ -124,10 +171,5 @@ tp_status tp_tokenizer_read_tiktoken(tp_tokenizer *t, const char *bytes, size_t 
         if (tp_vocab_has(&t->vocab, (int32_t)id)) tp_tokenizer_add_splits(t, (int32_t)id, (int32_t)id);
     TP_TRY(add_specials(t, family, path));
     t->size = (int32_t)t->pieces.size;
-    tp_pattern *compiled = tp_pattern_compile(*family->regex, strlen(*family->regex), path);
-    if (compiled == NULL) return tp_last_status();
-    tp_step *step = tp_steps_add(&t->pre_tokenizers, TP_STEP_SPLIT);
-    step->pattern = compiled;
-    step->how = TP_SPLIT_ISOLATED;
-    return TP_OK;
+    return add_patterns(t, family, path);
 }

@@ -206,7 +206,7 @@ char *tp_tokenizer_decode(const tp_tokenizer *t, const int32_t *ids, size_t n, u
                 tp_str_append(&out, piece, length);
                 prefixed = prefixed && !t->words_apart;
             }
-            prefixed = t->adds_prefix && (prefixed || !t->prefix_first_only);
+            prefixed = t->adds_prefix && ids[i] != t->unknown && (prefixed || !t->prefix_first_only);
             continue;
         }
         size_t skip = prefixed && length > 0 && piece[0] == ' ';
