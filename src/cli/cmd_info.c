@@ -2,11 +2,13 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/model_path.h"
 #include "base/table.h"
 #include "bridge/checkpoint.h"
 #include "cli/command.h"
 #include "cli/piece.h"
 #include "eval/table.h"
+#include "lm/encoder.h"
 #include "lm/model.h"
 
 #include <stdio.h>
@@ -90,6 +92,32 @@ static json_t *describe_model(const char *path, bool tensors) {
     return value;
 }
 
+static json_t *describe_encoder(const char *path, bool tensors) {
+    tp_encoder *e = tp_encoder_load(path, false);
+    if (e == NULL) return NULL;
+    const tp_encoder_config *c = &e->config;
+    json_t *list = json_array();
+    tp_encoder_visit(e, add_tensor, list);
+    int64_t parameters = 0;
+    size_t i, k;
+    json_t *tensor, *size;
+    json_array_foreach(list, i, tensor) {
+        int64_t n = 1;
+        json_array_foreach(json_object_get(tensor, "shape"), k, size) n *= json_integer_value(size);
+        parameters += n;
+    }
+    json_t *value =
+        json_pack("{s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:b, s:i, s:s, s:s, s:o}", "family", "bert (encoder)",
+                  "parameters", (json_int_t)parameters, "layers", c->n_layers, "d_model", c->d_model, "heads",
+                  c->n_heads, "d_ff", c->d_ff, "vocabulary", c->vocab_size, "context", c->n_positions, "pooling",
+                  tp_pooling_names[c->pooling], "normalized", c->normalize, "longest_text", c->max_tokens, "dtype",
+                  tp_dtype_name(e->words.dtype), "fingerprint", e->fingerprint, "tokenizer", describe_tokenizer(path));
+    if (tensors) json_object_set(value, "tensors", list);
+    json_decref(list);
+    tp_encoder_free(e);
+    return value;
+}
+
 static void print_tensors(const json_t *tensors) {
     tp_table *t = tp_table_new();
     tp_table_column(t, "<tensor");
@@ -168,14 +196,15 @@ static bool holds(const char *folder, const char *name) {
     return there;
 }
 
-static tp_status run(tp_args *args) {
-    const char *path = tp_args_text(args, "PATH");
+static tp_status show(tp_args *args, const char *path) {
     bool tensors = tp_args_flag(args, "tensors"), bridge = holds(path, "adapter_config.json");
     if (!tp_path_exists(path)) return tp_fail(TP_ERR_IO, "%s does not exist", path);
     if (!bridge && !holds(path, "config.json"))
         return tp_fail(TP_ERR_ARGUMENT,
                        "%s holds neither a model (config.json) nor a trained bridge (adapter_config.json)", path);
-    json_t *value = bridge ? describe_run(path, tensors) : describe_model(path, tensors);
+    json_t *value = bridge                ? describe_run(path, tensors)
+                    : tp_encoder_is(path) ? describe_encoder(path, tensors)
+                                          : describe_model(path, tensors);
     if (value == NULL) return tp_last_status();
     tp_results *results = bridge ? read_results(path) : NULL;
     if (tp_args_flag(args, "json")) {
@@ -198,6 +227,13 @@ static tp_status run(tp_args *args) {
     tp_results_free(results);
     json_decref(value);
     return TP_OK;
+}
+
+static tp_status run(tp_args *args) {
+    char *path = tp_model_path(tp_args_text(args, "PATH"));
+    tp_status status = path ? show(args, path) : tp_last_status();
+    tp_free(path);
+    return status;
 }
 
 const tp_command tp_cmd_info = {
