@@ -102,6 +102,7 @@ static void measure(size_t shape, tp_dtype type, tp_math math, int tokens) {
            "%4.1f %%\n",
            shapes[shape].name, tp_dtype_name(type), omp_get_max_threads(), 1 / w, 1e6 * w, 1e6 * p,
            (double)tp_lm_n_parameters(lm) * (double)tp_dtype_size(type) / p / 1e9, 100 * (w - p) / w);
+    fflush(stdout);
     tp_tape_free(tape);
     tp_kv_cache_free(cache);
     tp_lm_free(lm);

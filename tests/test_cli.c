@@ -296,8 +296,8 @@ static void bench_prints_rows(void **state) {
     snprintf(arguments, sizeof arguments, "%s -p 8 -n 3 -d 0,5 -ctk i8", finch);
     outcome o = telepathy("", arguments);
     assert_int_equal(o.code, 0);
-    const char *const expected[] = {"| model", "| size",     "| params",   "| backend", "| threads", "pp8 |",
-                                    "tg3 |",   "pp8 @ d5 |", "tg3 @ d5 |", " i8 ",      "CPU ",      " ± "};
+    const char *const expected[] = {"| model ", " size |",    " params |",  "| backend ", " threads |", "pp8 |",
+                                    "tg3 |",    "pp8 @ d5 |", "tg3 @ d5 |", " i8 ",       "CPU ",       " ± "};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         if (strstr(o.out, expected[i]) == NULL) fail_msg("bench printed no `%s`: %s", expected[i], o.out);
     snprintf(arguments, sizeof arguments, "%s -p 8,9 -n 0 -o csv", finch);
