@@ -49,8 +49,8 @@ typedef struct {
     tp_var *a, *b, *c, *hidden, *hidden2, *logits, *q, *k, *v, *one_query;
 } inputs;
 
-static const tp_attention_spec causal = {HEADS, KV_HEADS, WIDTH, 0.177f, true, 0};
-static const tp_attention_spec window = {HEADS, KV_HEADS, WIDTH, 0.177f, true, 128};
+static const tp_attention_spec causal = {HEADS, KV_HEADS, WIDTH, 0.177f, true, 0, 0};
+static const tp_attention_spec window = {HEADS, KV_HEADS, WIDTH, 0.177f, true, 128, 0};
 
 #define CASE(NAME, CALL)                                                                                               \
     static tp_var *NAME(tp_tape *t, const inputs *x) {                                                                 \
@@ -69,7 +69,13 @@ CASE(do_silu_mul, tp_silu_mul(t, x->hidden, x->hidden2))
 CASE(do_dropout, tp_dropout(t, x->a, 0.1f))
 CASE(do_rms_norm, tp_rms_norm(t, x->a, &row, 1e-5f))
 CASE(do_layer_norm, tp_layer_norm(t, x->a, &row, &row2, 1e-5f))
-CASE(do_rope, tp_rope(t, x->q, HEADS, positions, frequencies))
+/* As in a decoder, the angles are made once for several layers; here once for one. */
+static tp_var *turned(tp_tape *t, tp_var *x) {
+    tp_rotation *r = tp_rotation_new(t, x->rows, WIDTH / 2, false);
+    tp_rotation_set(t, r, 0, x->rows, positions, frequencies, 1);
+    return tp_rope(t, x, HEADS, r);
+}
+CASE(do_rope, turned(t, x->q))
 CASE(do_embedding, tp_embedding(t, &table, ids, rows))
 CASE(do_gather, tp_gather(t, (tp_var *[]){x->a, x->b}, 2, refs, rows))
 CASE(do_mean_rows, tp_mean_rows(t, x->a, offsets, rows / SEQUENCE))

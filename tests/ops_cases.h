@@ -91,6 +91,10 @@ BUILD(mul_scalar, tp_mul_scalar(tape, x[0], w[0]))
 EACH(mul_scalar, a *s)
 BUILD(gelu, tp_gelu(tape, x[0]))
 EACH(gelu, a * 0.5 * erfc(-a / sqrt(2)))
+BUILD(gelu_tanh, tp_gelu_tanh(tape, x[0]))
+EACH(gelu_tanh, 0.5 * a * (1 + tanh(sqrt(2 / 3.14159265358979324) * (a + 0.044715 * a * a * a))))
+BUILD(softcap, tp_softcap(tape, x[0], c->number))
+EACH(softcap, c->number *tanh(a / c->number))
 BUILD(tanh, tp_tanh(tape, x[0]))
 EACH(tanh, tanh(a))
 BUILD(silu_mul, tp_silu_mul(tape, x[0], x[1]))
@@ -142,18 +146,31 @@ static void oracle_layer_norm(const op_case *c, double *const *x, double *const 
     normalise(c, x, w, out, true);
 }
 
-BUILD(rope, tp_rope(tape, x[0], c->spec.n_heads, case_positions, case_frequencies))
+/* spec: n_heads; window: pairs' worth of each head that stay; causal: adjacent pairs. number: the amplitude. Rows from
+ * the middle on turn by the frequencies in reverse order, as sequences of a batch may. */
+static tp_var *build_rope(const op_case *c, tp_tape *tape, tp_var **x, const tp_weight *const *w) {
+    (void)w;
+    static float reversed[64];
+    int64_t rows = c->out[0], pairs = c->out[1] / c->spec.n_heads / 2 - c->spec.window;
+    for (int64_t j = 0; j < pairs; j++) reversed[j] = case_frequencies[pairs - 1 - j];
+    tp_rotation *r = tp_rotation_new(tape, rows, pairs, c->spec.causal);
+    tp_rotation_set(tape, r, 0, rows / 2, case_positions, case_frequencies, c->number);
+    tp_rotation_set(tape, r, rows / 2, rows, case_positions, reversed, c->number);
+    return tp_rope(tape, x[0], c->spec.n_heads, r);
+}
 
 static void oracle_rope(const op_case *c, double *const *x, double *const *w, double *out) {
     (void)w;
-    int64_t half = c->out[1] / c->spec.n_heads / 2;
+    int64_t d = c->out[1] / c->spec.n_heads, pairs = d / 2 - c->spec.window, n = c->out[0] * c->out[1];
+    for (int64_t i = 0; i < n; i++) out[i] = x[0][i]; /* what does not turn */
     for (int64_t i = 0; i < c->out[0]; i++)
         for (int64_t h = 0; h < c->spec.n_heads; h++)
-            for (int64_t j = 0; j < half; j++) {
-                int64_t first = i * c->out[1] + h * 2 * half + j, second = first + half;
-                double angle = (float)case_positions[i] * case_frequencies[j]; /* in f32, as ops.h has it */
-                out[first] = x[0][first] * cos(angle) - x[0][second] * sin(angle);
-                out[second] = x[0][second] * cos(angle) + x[0][first] * sin(angle);
+            for (int64_t j = 0; j < pairs; j++) {
+                int64_t head = i * c->out[1] + h * d, first = head + (c->spec.causal ? 2 * j : j);
+                int64_t second = first + (c->spec.causal ? 1 : pairs), f = i < c->out[0] / 2 ? j : pairs - 1 - j;
+                double angle = (float)case_positions[i] * case_frequencies[f]; /* in f32, as ops.h has it */
+                out[first] = c->number * (x[0][first] * cos(angle) - x[0][second] * sin(angle));
+                out[second] = c->number * (x[0][second] * cos(angle) + x[0][first] * sin(angle));
             }
 }
 
@@ -185,7 +202,9 @@ static void oracle_attention(const op_case *c, double *const *x, double *const *
                     bool seen = !p->causal || (j <= place && (p->window == 0 || j > place - p->window));
                     score[j] = 0;
                     for (int64_t e = 0; e < d && seen; e++) score[j] += q[e] * x[1][(k0 + j) * k_cols + kv + e];
-                    score[j] = seen ? exp(p->scale * score[j]) : 0;
+                    score[j] *= p->scale;
+                    if (p->softcap > 0) score[j] = p->softcap * tanh(score[j] / p->softcap);
+                    score[j] = seen ? exp(score[j]) : 0;
                     sum += score[j];
                 }
                 for (int64_t j = 0; j < n_k; j++)
@@ -213,6 +232,16 @@ static void oracle_gather(const op_case *c, double *const *x, double *const *w, 
     for (int64_t i = 0; i < c->out[0]; i++)
         memcpy(out + i * c->out[1], x[case_refs[i].source] + case_refs[i].row * c->out[1],
                (size_t)c->out[1] * sizeof *out);
+}
+
+BUILD(columns, tp_columns(tape, x[0], c->spec.n_heads, c->spec.n_kv_heads, c->spec.head_dim, c->spec.window))
+
+static void oracle_columns(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    for (int64_t i = 0; i < c->out[0]; i++)
+        for (int64_t j = 0; j < c->out[1]; j++)
+            out[i * c->out[1] + j] = x[0][i * c->leaf[0][1] + c->spec.n_heads +
+                                          j / c->spec.n_kv_heads * c->spec.head_dim + j % c->spec.n_kv_heads];
 }
 
 BUILD(mean_rows, tp_mean_rows(tape, x[0], c->q_offsets, c->n_sequences))
@@ -283,7 +312,12 @@ static void oracle_weighted_sum(const op_case *c, double *const *x, double *cons
  */
 #define ATTENTION(H, KV, D, CAUSAL, WINDOW, N, NQ, NK, Q, K)                                                           \
     OP(attention), .leaf = {{NQ, (H) * (D)}, {NK, (KV) * (D)}, {NK, (KV) * (D)}}, .out = {NQ, (H) * (D)},              \
-                   .spec = {H, KV, D, 0.15f, CAUSAL, WINDOW}, .n_sequences = N, .q_offsets = Q, .k_begins = K
+                   .spec = {H, KV, D, 0.15f, CAUSAL, WINDOW, 0}, .n_sequences = N, .q_offsets = Q, .k_begins = K
+
+/* Scores of a deviation of about sqrt(D) are bent by a cap of 1.5. */
+#define CAPPED(H, KV, D, WINDOW, N, NQ, NK, Q, K)                                                                      \
+    OP(attention), .leaf = {{NQ, (H) * (D)}, {NK, (KV) * (D)}, {NK, (KV) * (D)}}, .out = {NQ, (H) * (D)},              \
+                   .spec = {H, KV, D, 1, true, WINDOW, 1.5f}, .n_sequences = N, .q_offsets = Q, .k_begins = K
 
 static const op_case op_cases[] = {
     {"linear", OP(linear), .leaf = {{9, 7}}, .weight = {{5, 7}, {1, 5}}, .out = {9, 5}},
@@ -308,6 +342,10 @@ static const op_case op_cases[] = {
     {"mul_scalar, large", OP(mul_scalar), .leaf = {{300, 130}}, .weight = {{1, 1}}, .out = {300, 130}},
     {"gelu", OP(gelu), .leaf = {{9, 7}}, .out = {9, 7}},
     {"gelu, large", OP(gelu), .leaf = {{300, 130}}, .out = {300, 130}},
+    {"gelu_tanh", OP(gelu_tanh), .leaf = {{9, 7}}, .out = {9, 7}},
+    {"gelu_tanh, large", OP(gelu_tanh), .leaf = {{300, 130}}, .out = {300, 130}},
+    {"softcap", OP(softcap), .leaf = {{9, 7}}, .out = {9, 7}, .number = 0.7f},
+    {"softcap, large", OP(softcap), .leaf = {{300, 130}}, .out = {300, 130}, .number = 3},
     {"tanh", OP(tanh), .leaf = {{9, 7}}, .out = {9, 7}},
     {"tanh, large", OP(tanh), .leaf = {{300, 130}}, .out = {300, 130}},
     {"silu_mul", OP(silu_mul), .leaf = {{9, 7}, {9, 7}}, .out = {9, 7}},
@@ -329,9 +367,15 @@ static const op_case op_cases[] = {
     {"layer_norm, large", OP(layer_norm), .leaf = {{300, 130}}, .weight = {{1, 130}, {1, 130}}, .out = {300, 130},
      .number = 1e-5f},
 
-    {"rope", OP(rope), .leaf = {{14, 12}}, .out = {14, 12}, .spec = {.n_heads = 2}},
-    {"rope, one head", OP(rope), .leaf = {{5, 34}}, .out = {5, 34}, .spec = {.n_heads = 1}},
-    {"rope, large", OP(rope), .leaf = {{150, 256}}, .out = {150, 256}, .spec = {.n_heads = 4}},
+    {"rope", OP(rope), .leaf = {{14, 12}}, .out = {14, 12}, .spec = {.n_heads = 2}, .number = 1},
+    {"rope, one head", OP(rope), .leaf = {{5, 34}}, .out = {5, 34}, .spec = {.n_heads = 1}, .number = 1},
+    {"rope, in part", OP(rope), .leaf = {{9, 36}}, .out = {9, 36}, .spec = {.n_heads = 3, .window = 4}, .number = 1},
+    {"rope, adjacent pairs", OP(rope), .leaf = {{9, 24}}, .out = {9, 24}, .spec = {.n_heads = 2, .causal = true},
+     .number = 1},
+    {"rope, adjacent, in part", OP(rope), .leaf = {{9, 24}}, .out = {9, 24},
+     .spec = {.n_heads = 2, .causal = true, .window = 1}, .number = 1},
+    {"rope, amplitude", OP(rope), .leaf = {{9, 24}}, .out = {9, 24}, .spec = {.n_heads = 2}, .number = 1.19f},
+    {"rope, large", OP(rope), .leaf = {{150, 256}}, .out = {150, 256}, .spec = {.n_heads = 4}, .number = 1},
 
     {"attention, causal", ATTENTION(2, 2, 6, true, 0, 3, 12, 12, AT(0, 5, 5, 12), AT(0, 5, 5, 12))},
     {"attention, cross", ATTENTION(2, 2, 6, false, 0, 4, 9, 14, AT(0, 2, 5, 5, 9), AT(0, 7, 7, 9, 14))},
@@ -353,6 +397,9 @@ static const op_case op_cases[] = {
     {"attention, cross without keys", ATTENTION(2, 1, 8, false, 0, 2, 5, 4, AT(0, 3, 5), AT(0, 0, 4))},
     {"attention, spans", ATTENTION(4, 2, 8, true, 0, 3, 11, 60, AT(0, 2, 5, 11), AT(40, 20, 3)),
      .k_ends = AT(53, 21, 15)},
+    {"attention, soft cap", CAPPED(6, 2, 6, 0, 2, 50, 50, AT(0, 33, 50), AT(0, 33, 50))},
+    {"attention, soft cap, window", CAPPED(2, 1, 8, 9, 2, 60, 60, AT(0, 3, 60), AT(0, 3, 60))},
+    {"attention, soft cap, decoding", CAPPED(4, 2, 32, 0, 3, 3, 120, AT(0, 1, 2, 3), AT(0, 50, 53, 120))},
     {"attention, width 24", ATTENTION(2, 1, 24, true, 0, 2, 50, 50, AT(0, 33, 50), AT(0, 33, 50))},
     {"attention, width 32", ATTENTION(4, 2, 32, true, 0, 2, 100, 100, AT(0, 31, 100), AT(0, 31, 100))},
     {"attention, width 64", ATTENTION(2, 1, 64, true, 30, 2, 100, 100, AT(0, 65, 100), AT(0, 65, 100))},
@@ -364,6 +411,10 @@ static const op_case op_cases[] = {
     {"embedding, large", OP(embedding), .weight = {{40, 130}}, .out = {300, 130}},
     {"gather", OP(gather), .leaf = {{4, 9}, {5, 9}, {4, 9}}, .out = {20, 9}},
     {"gather, large", OP(gather), .leaf = {{4, 130}, {5, 130}, {4, 130}}, .out = {300, 130}},
+    {"columns, a run", OP(columns), .leaf = {{8, 11}}, .out = {8, 4},
+     .spec = {.n_heads = 3, .n_kv_heads = 4, .head_dim = 4, .window = 1}},
+    {"columns, per head", OP(columns), .leaf = {{300, 130}}, .out = {300, 70},
+     .spec = {.n_heads = 10, .n_kv_heads = 7, .head_dim = 12, .window = 10}},
     {"mean_rows", OP(mean_rows), .leaf = {{12, 9}}, .out = {4, 9}, .n_sequences = 4, .q_offsets = AT(0, 5, 5, 6, 12)},
     {"mean_rows, large", OP(mean_rows), .leaf = {{300, 130}}, .out = {3, 130}, .n_sequences = 3,
      .q_offsets = AT(0, 5, 200, 300)},

@@ -105,7 +105,7 @@ static tp_calibration *some_calibration(int64_t d_source, int64_t d_target) {
     tp_moments_add(m, rows, 50);
     float *table = noise("table", 40 * d_target, 0.05);
     tp_weight embedding = {.name = "e", .dtype = TP_F32, .rows = 40, .cols = d_target, .data = table};
-    tp_calibration *c = tp_calibration_new(m, &embedding);
+    tp_calibration *c = tp_calibration_new(m, &embedding, 0);
     tp_moments_free(m);
     tp_free(rows);
     tp_free(table);
@@ -306,7 +306,7 @@ static void calibration_measures_means_deviations_and_rms(void **state) {
     tp_moments_add(m, rows + 3, 3);
     const float table[] = {3, 4, 0, 0, -3, -4};
     const tp_weight embedding = {.name = "e", .dtype = TP_F32, .rows = 3, .cols = 2, .data = table};
-    tp_calibration *c = tp_calibration_new(m, &embedding);
+    tp_calibration *c = tp_calibration_new(m, &embedding, 0);
     assert_int_equal(c->n_source, 4);
     assert_int_equal(c->d_source, 3);
     assert_int_equal(c->d_target, 2);
@@ -328,7 +328,7 @@ static void large_tables_are_sampled_evenly(void **state) {
     for (int i = 0; i < ROWS; i++) table[i] = (float)i;
     const tp_weight embedding = {.name = "e", .dtype = TP_F32, .rows = ROWS, .cols = 1, .data = table};
     tp_moments *m = tp_moments_new(1);
-    tp_calibration *c = tp_calibration_new(m, &embedding);
+    tp_calibration *c = tp_calibration_new(m, &embedding, 0);
     assert_int_equal(c->n_target, 50000);
     assert_true(fabs(c->target_mean[0] - ROWS / 2.0) < 5);
     tp_calibration_free(c);

@@ -45,7 +45,7 @@ static tp_trained_bridge *trained(uint64_t seed, const char *more) {
     tp_rng rng = tp_rng_stream(seed, "rows", 0);
     tp_rng_fill_normal(&rng, rows, 32, 1);
     tp_moments_add(m, rows, 4);
-    tp_calibration *c = tp_calibration_new(m, &receiver->embed);
+    tp_calibration *c = tp_calibration_new(m, &receiver->embed, 0);
     tp_bridge *bridge = tp_bridge_new(&recipe->bridge, 8, 12, c, seed);
     check_not_null(bridge);
     tp_trained_bridge *t =

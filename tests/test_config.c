@@ -487,7 +487,7 @@ static void the_frequencies_are_those_of_transformers(void **state) {
         {63, 3.068925877869333e-07f},
     };
     float inv_freq[64];
-    tp_rope_frequencies(&c, inv_freq);
+    tp_rope_frequencies(&c, TP_FREQUENCIES_USUAL, inv_freq);
     for (size_t k = 0; k < sizeof llama3 / sizeof llama3[0]; k++) {
         double error = fabs((double)inv_freq[llama3[k].i] / (double)llama3[k].inv_freq - 1);
         if (error > 2e-6) fail_msg("pair %d: %.9g", llama3[k].i, (double)inv_freq[llama3[k].i]);
@@ -503,10 +503,10 @@ static void the_frequencies_are_those_of_transformers(void **state) {
     c = (tp_lm_config){.head_dim = 16, .rope_theta = 10000};
     c.rope_scaling.kind = TP_ROPE_LINEAR;
     c.rope_scaling.factor = 4;
-    tp_rope_frequencies(&c, inv_freq);
+    tp_rope_frequencies(&c, TP_FREQUENCIES_USUAL, inv_freq);
     for (int i = 0; i < 8; i++) assert_true(fabs((double)inv_freq[i] / (double)linear[i] - 1) < 2e-7);
     c.rope_scaling.kind = TP_ROPE_PLAIN;
-    tp_rope_frequencies(&c, inv_freq);
+    tp_rope_frequencies(&c, TP_FREQUENCIES_USUAL, inv_freq);
     for (int i = 0; i < 8; i++) assert_true(fabs((double)inv_freq[i] / (4 * (double)linear[i]) - 1) < 2e-7);
 }
 

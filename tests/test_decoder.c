@@ -100,7 +100,7 @@ static void embedding_rows_give_the_bits_of_ids(void **state) {
         int64_t n = ids->shape[0], offsets[2] = {0, n}, d = lm->config.d_model;
         tp_batch batch = {.n_sequences = 1, .offsets = offsets};
         float *rows = tp_alloc((size_t)(n * d) * sizeof(float));
-        for (int64_t i = 0; i < n; i++) tp_weight_row(&lm->embed, ((const int32_t *)ids->data)[i], rows + i * d);
+        for (int64_t i = 0; i < n; i++) tp_lm_embedding_row(lm, ((const int32_t *)ids->data)[i], rows + i * d);
         int layers = lm->config.n_layers;
         tp_var *a =
             tp_lm_logits(tape, lm, tp_lm_blocks(tape, lm, tp_lm_embed(tape, lm, ids->data, n), &batch, 0, layers));

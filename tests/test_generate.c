@@ -24,7 +24,7 @@ static const float *plain_logits(const tp_lm *lm, tp_tape *tape, const int32_t *
 
 static float *embed(const tp_lm *lm, const int32_t *ids, int64_t n) {
     float *rows = tp_alloc((size_t)(n * lm->config.d_model) * sizeof(float));
-    for (int64_t i = 0; i < n; i++) tp_weight_row(&lm->embed, ids[i], rows + i * lm->config.d_model);
+    for (int64_t i = 0; i < n; i++) tp_lm_embedding_row(lm, ids[i], rows + i * lm->config.d_model);
     return rows;
 }
 

@@ -138,7 +138,7 @@ float *tp_engine_rows(const tp_engine *engine, const tp_input *inputs, int64_t n
         if (inputs[s].n == 0) continue;
         if (inputs[s].rows) memcpy(at, inputs[s].rows, (size_t)(inputs[s].n * d) * sizeof *at);
         for (int64_t i = 0; inputs[s].ids && i < inputs[s].n; i++)
-            tp_weight_row(&engine->lm->embed, inputs[s].ids[i], at + i * d);
+            tp_lm_embedding_row(engine->lm, inputs[s].ids[i], at + i * d);
     }
     *n_rows = n;
     return rows;

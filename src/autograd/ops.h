@@ -21,7 +21,9 @@ tp_var *tp_add_row(tp_tape *tape, tp_var *x, const tp_weight *b);    /* x + b fo
 tp_var *tp_mul_row(tp_tape *tape, tp_var *x, const tp_weight *g);    /* x * g for every row; g [1, cols] */
 tp_var *tp_mul_scalar(tp_tape *tape, tp_var *x, const tp_weight *s); /* x * s; s [1, 1] */
 tp_var *tp_gelu(tp_tape *tape, tp_var *x);                           /* x Phi(x), exact */
+tp_var *tp_gelu_tanh(tp_tape *tape, tp_var *x); /* its approximation x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)) */
 tp_var *tp_tanh(tp_tape *tape, tp_var *x);
+tp_var *tp_softcap(tp_tape *tape, tp_var *x, float cap);      /* cap * tanh(x / cap) */
 tp_var *tp_silu_mul(tp_tape *tape, tp_var *gate, tp_var *up); /* silu(gate) * up (Shazeer 2020, SwiGLU) */
 /* Zeroes each number with probability p and divides the others by 1 - p. The mask depends on (seed, step, call). */
 tp_var *tp_dropout(tp_tape *tape, tp_var *x, float p);
@@ -35,9 +37,22 @@ tp_var *tp_layer_norm(tp_tape *tape, tp_var *x, const tp_weight *g, const tp_wei
 
 /* ---- ops_rope.c ---- */
 
-/* Rotary position embedding (Su et al. 2021), half-split: in each of n_heads heads of width d, the pair (i, i + d/2)
- * turns by positions[row] * inv_freq[i]. x [n, n_heads * d]; positions [n] and inv_freq [d/2] must outlive the step. */
-tp_var *tp_rope(tp_tape *tape, tp_var *x, int n_heads, const int32_t *positions, const float *inv_freq);
+/* The sines and cosines by which the rows of a batch turn: made once, used by every layer. */
+typedef struct tp_rotation {
+    int64_t rows, pairs;
+    bool adjacent;        /* pairs are elements 2i and 2i + 1; false: i and i + pairs */
+    float *cosine, *sine; /* [rows, pairs] */
+} tp_rotation;
+
+tp_rotation *tp_rotation_new(tp_tape *tape, int64_t rows, int64_t pairs, bool adjacent); /* in the tape's arena */
+
+/* Rows from .. to - 1 turn pair i by positions[row] * inv_freq[i]; sines and cosines are multiplied by `amplitude`. */
+void tp_rotation_set(tp_tape *tape, tp_rotation *r, int64_t from, int64_t to, const int32_t *positions,
+                     const float *inv_freq, float amplitude);
+
+/* Rotary position embedding (Su et al. 2021): in each of n_heads heads of a row, the leading 2 * pairs elements turn
+ * pair by pair; the others stay. x [rows, n_heads * d]. */
+tp_var *tp_rope(tp_tape *tape, tp_var *x, int n_heads, const tp_rotation *r);
 
 /* ---- ops_attention.c ---- */
 
@@ -45,9 +60,10 @@ typedef struct tp_attention_spec {
     int n_heads;
     int n_kv_heads; /* heads i with equal i / (n_heads / n_kv_heads) share keys and values */
     int head_dim;
-    float scale; /* usually 1 / sqrt(head_dim) */
-    bool causal; /* query i of a sequence sees keys up to its own place; the last query stands at the last key */
-    int window;  /* with causal: only the last `window` keys, its own included; 0: all */
+    float scale;   /* usually 1 / sqrt(head_dim) */
+    bool causal;   /* query i of a sequence sees keys up to its own place; the last query stands at the last key */
+    int window;    /* with causal: only the last `window` keys, its own included; 0: all */
+    float softcap; /* scaled scores become cap * tanh(score / cap) before the softmax; 0: left alone */
 } tp_attention_spec;
 
 /* Softmax attention within sequences. q [nq, n_heads * d]; k, v [nk, n_kv_heads * d]; sequence s owns the rows
@@ -94,6 +110,10 @@ typedef struct tp_row_ref {
     int64_t row;
 } tp_row_ref;
 tp_var *tp_gather(tp_tape *tape, tp_var *const *sources, int n_sources, const tp_row_ref *which, int64_t n);
+
+/* Some columns of every row: n_blocks blocks of `block` columns, the first at column `from`, each `stride` columns
+ * behind the one before. This is how a fused projection comes apart. Returns [rows, n_blocks * block]. */
+tp_var *tp_columns(tp_tape *tape, tp_var *x, int64_t from, int64_t block, int64_t stride, int64_t n_blocks);
 
 /* The mean of each sequence's rows: [n_sequences, cols]. */
 tp_var *tp_mean_rows(tp_tape *tape, tp_var *x, const int64_t *offsets, int64_t n_sequences);

@@ -134,6 +134,13 @@ static void against_keys(const item *t, const block *b, const float *rows, const
     tp_cpu()->gemm(b->rows, b->width, t->d, rows, t->d, turned + b->keys.from, odd_stride(t->n_k), out, b->stride);
 }
 
+/* Soft-capped scores (Gemma 2): cap * tanh(score / cap). */
+static void cap_scores(float cap, float *row, int64_t n) {
+    for (int64_t j = 0; j < n; j++) row[j] *= 1 / cap;
+    tp_cpu()->tanh(row, row, n);
+    for (int64_t j = 0; j < n; j++) row[j] *= cap;
+}
+
 /* Scores of row i that it may not see become -infinity. False if it sees none. */
 static bool hide(const attention *a, const item *t, const block *b, int64_t i, float *row) {
     range seen = visible(&a->spec, b->i0 + i, t->n_q, t->n_k);
@@ -214,6 +221,7 @@ static void forward_item(const attention *a, const item *t, const float *q, cons
                 memset(ob + i * t->q_stride, 0, (size_t)d * sizeof(float));
                 *log_sum = -INFINITY;
                 inverse[i] = 0;
+                if (a->spec.softcap > 0) cap_scores(a->spec.softcap, row, b.width);
                 if (!hide(a, t, &b, i, row)) continue;
                 float most = cpu->max(row, b.width), sum = cpu->exp_sum(row, most, b.width);
                 *log_sum = most + logf(sum);
@@ -244,7 +252,9 @@ static void forward_few(const attention *a, const item *t, const float *q, const
         for (int h = 0; h < t->heads; h++) {
             log_sums[h] = -INFINITY;
             if (n <= 0) continue;
-            float *row = scratch + h * stride, most = cpu->max(row, n), sum = cpu->exp_sum(row, most, n);
+            float *row = scratch + h * stride;
+            if (a->spec.softcap > 0) cap_scores(a->spec.softcap, row, n);
+            float most = cpu->max(row, n), sum = cpu->exp_sum(row, most, n);
             log_sums[h] = most + logf(sum);
             for (int64_t j = 0; j < n; j++) row[j] /= sum;
         }
@@ -265,7 +275,9 @@ static void forward_few_cached(const attention *a, const item *t, const float *q
         pack(q + at, d, t->heads, d, a->spec.scale, queries);
         through_cached(a, t, seen, false, queries, scratch, stride);
         for (int h = 0; h < t->heads; h++) {
-            float *row = scratch + h * stride, sum = cpu->exp_sum(row, cpu->max(row, n), n), inverse = 1 / sum;
+            float *row = scratch + h * stride;
+            if (a->spec.softcap > 0) cap_scores(a->spec.softcap, row, n);
+            float sum = cpu->exp_sum(row, cpu->max(row, n), n), inverse = 1 / sum;
             for (int64_t j = 0; j < n; j++) row[j] *= inverse;
         }
         through_cached(a, t, seen, true, out + at, scratch, stride);
@@ -275,7 +287,7 @@ static void forward_few_cached(const attention *a, const item *t, const float *q
 /* ---- backward ---- */
 
 static int64_t backward_scratch(int64_t d, int64_t longest) {
-    return 5 * d * odd_stride(longest) + 2 * BLOCK * odd_stride(longest) + 3 * BLOCK * d;
+    return 5 * d * odd_stride(longest) + (2 * BLOCK + 1) * odd_stride(longest) + 3 * BLOCK * d;
 }
 
 /* The item's sums of gradients [n_k, d] added to where they belong. */
@@ -284,17 +296,19 @@ static void add_rows(float *to, int64_t stride, const float *from, int64_t n, in
 }
 
 /* With P the probabilities, O = P V:  dV = P^T dO,  dS = P (dO V^T - rowsum(dO O)),  dQ = scale dS K,  dK = dS^T (scale
- * Q). */
+ * Q). A soft cap multiplies dS by its slope, 1 - (capped score / cap)^2. */
 static void backward_item(const attention *a, const item *t, const tp_node *node, float *dq, float *dk, float *dv,
                           float *scratch) {
     const tp_kernels *cpu = tp_cpu();
     int64_t d = t->d, stride = odd_stride(t->n_k), n = t->n_k;
+    float cap = a->spec.softcap;
     const float *q = node->in[0]->data, *k = node->in[1]->data + key_place(t), *v = node->in[2]->data + key_place(t);
     const float *out = node->out->data, *d_out = node->out->grad;
     float *k_turned = scratch, *v_turned = k_turned + d * stride, *keys = v_turned + d * stride;
     float *dk_sum = keys + d * stride, *dv_sum = dk_sum + d * stride;
     float *p = dv_sum + d * stride, *ds = p + BLOCK * stride;
-    float *queries = ds + BLOCK * stride, *upstream = queries + BLOCK * d, *dq_sum = upstream + BLOCK * d;
+    float *slope = ds + BLOCK * stride; /* of the soft cap, for one row */
+    float *queries = slope + stride, *upstream = queries + BLOCK * d, *dq_sum = upstream + BLOCK * d;
     turn(k, t->k_stride, n, d, stride, k_turned);
     turn(v, t->k_stride, n, d, stride, v_turned);
     pack(k, t->k_stride, n, d, 1, keys);
@@ -310,6 +324,8 @@ static void backward_item(const attention *a, const item *t, const tp_node *node
             against_keys(t, &b, upstream, v_turned, ds);
             for (int64_t i = 0; i < b.rows; i++) {
                 float *pi = p + i * b.stride, *dsi = ds + i * b.stride;
+                if (cap > 0) cap_scores(cap, pi, b.width);
+                for (int64_t j = 0; cap > 0 && j < b.width; j++) slope[j] = 1 - pi[j] / cap * (pi[j] / cap);
                 if (!hide(a, t, &b, i, pi)) {
                     memset(pi, 0, (size_t)b.width * sizeof(float));
                     memset(dsi, 0, (size_t)b.width * sizeof(float));
@@ -317,6 +333,7 @@ static void backward_item(const attention *a, const item *t, const tp_node *node
                 }
                 cpu->exp_sum(pi, a->log_sum[(t->q0 + i0 + i) * a->spec.n_heads + h], b.width);
                 cpu->softmax_grad(dsi, pi, cpu->dot_f32(upstream + i * d, out + b.at + i * t->q_stride, d), b.width);
+                for (int64_t j = 0; cap > 0 && j < b.width; j++) dsi[j] *= slope[j];
             }
             if (dv) cpu->gemm_at(n_keys, d, b.rows, p, b.stride, upstream, d, dv_sum + from, d);
             if (dk) cpu->gemm_at(n_keys, d, b.rows, ds, b.stride, queries, d, dk_sum + from, d);

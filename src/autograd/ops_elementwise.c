@@ -175,6 +175,27 @@ tp_var *tp_gelu(tp_tape *tape, tp_var *x) {
     return y;
 }
 
+static void gelu_tanh_backward(tp_tape *tape, tp_node *node) {
+    tp_var *x = node->in[0];
+    bool fresh;
+    float *dx = tp_var_grad_fresh(tape, x, &fresh);
+    const tp_kernels *cpu = tp_cpu();
+    int64_t n = count(x);
+    TP_FOR_PIECES(i, m, n) {
+        tp_clear_fresh(dx + i, m, fresh);
+        cpu->gelu_tanh_grad(dx + i, node->out->grad + i, x->data + i, m);
+    }
+}
+
+tp_var *tp_gelu_tanh(tp_tape *tape, tp_var *x) {
+    tp_var *y = tp_var_new(tape, x->rows, x->cols);
+    const tp_kernels *cpu = tp_cpu();
+    int64_t n = count(x);
+    TP_FOR_PIECES(i, m, n) cpu->gelu_tanh(y->data + i, x->data + i, m);
+    tp_record(tape, gelu_tanh_backward, y, (tp_var *[3]){x}, (const tp_weight *[2]){0});
+    return y;
+}
+
 static void tanh_backward(tp_tape *tape, tp_node *node) {
     const float *y = node->out->data, *dy = node->out->grad;
     bool fresh;
@@ -192,6 +213,38 @@ tp_var *tp_tanh(tp_tape *tape, tp_var *x) {
     int64_t n = count(x);
     TP_FOR_PIECES(i, m, n) cpu->tanh(y->data + i, x->data + i, m);
     tp_record(tape, tanh_backward, y, (tp_var *[3]){x}, (const tp_weight *[2]){0});
+    return y;
+}
+
+static void softcap_backward(tp_tape *tape, tp_node *node) {
+    const float *y = node->out->data, *dy = node->out->grad, inverse = 1.0f / *(float *)node->extra;
+    bool fresh;
+    float *dx = tp_var_grad_fresh(tape, node->in[0], &fresh);
+    int64_t n = count(node->out);
+    TP_FOR_PIECES(i, m, n) {
+        tp_clear_fresh(dx + i, m, fresh);
+        for (int64_t j = i; j < i + m; j++) {
+            float t = y[j] * inverse;
+            dx[j] += dy[j] * (1.0f - t * t);
+        }
+    }
+}
+
+tp_var *tp_softcap(tp_tape *tape, tp_var *x, float cap) {
+    assert(cap > 0);
+    tp_var *y = scaled(tape, x, 1.0f / cap);
+    const tp_kernels *cpu = tp_cpu();
+    float *py = y->data;
+    int64_t n = count(y);
+    TP_FOR_PIECES(i, m, n) {
+        cpu->tanh(py + i, py + i, m);
+        for (int64_t j = i; j < i + m; j++) py[j] *= cap;
+    }
+    tp_node *node = tp_record(tape, softcap_backward, y, (tp_var *[3]){x}, (const tp_weight *[2]){0});
+    if (node) {
+        node->extra = tp_arena_alloc(tape->arena, sizeof(float));
+        *(float *)node->extra = cap;
+    }
     return y;
 }
 

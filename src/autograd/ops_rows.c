@@ -1,4 +1,5 @@
-/* Ops that move rows about: embedding lookup, gather, means over sequences, reshaping, parameters as values. */
+/* Ops that move rows about: embedding lookup, gather, columns, means over sequences, reshaping, parameters as values.
+ */
 #include "autograd/ops.h"
 #include "autograd/pieces.h"
 #include "tensor/kernels.h"
@@ -87,6 +88,40 @@ tp_var *tp_gather(tp_tape *tape, tp_var *const *sources, int n_sources, const tp
         memcpy(g->sources, sources, (size_t)n_sources * sizeof *g->sources);
         memcpy(g->which, which, (size_t)n * sizeof *g->which);
         node->extra = g;
+    }
+    return out;
+}
+
+typedef struct {
+    int64_t from, block, stride, n_blocks;
+} columns;
+
+static void columns_backward(tp_tape *tape, tp_node *node) {
+    const columns *c = node->extra;
+    tp_var *x = node->in[0];
+    float *dx = tp_var_grad(tape, x); /* zeros first: the other columns get theirs from elsewhere */
+    const float *dy = node->out->grad;
+    const tp_kernels *cpu = tp_cpu();
+    int64_t cols = node->out->cols;
+#pragma omp parallel for if (node->out->rows * cols > TP_PARALLEL_FROM)
+    for (int64_t i = 0; i < x->rows; i++)
+        for (int64_t b = 0; b < c->n_blocks; b++)
+            cpu->axpy(dx + i * x->cols + c->from + b * c->stride, 1.0f, dy + i * cols + b * c->block, c->block);
+}
+
+tp_var *tp_columns(tp_tape *tape, tp_var *x, int64_t from, int64_t block, int64_t stride, int64_t n_blocks) {
+    assert(from >= 0 && n_blocks > 0 && from + (n_blocks - 1) * stride + block <= x->cols && stride >= block);
+    int64_t cols = n_blocks * block;
+    tp_var *out = tp_var_new(tape, x->rows, cols);
+#pragma omp parallel for if (x->rows * cols > TP_PARALLEL_FROM)
+    for (int64_t i = 0; i < x->rows; i++)
+        for (int64_t b = 0; b < n_blocks; b++)
+            memcpy(out->data + i * cols + b * block, x->data + i * x->cols + from + b * stride,
+                   (size_t)block * sizeof(float));
+    tp_node *node = tp_record(tape, columns_backward, out, (tp_var *[3]){x}, (const tp_weight *[2]){0});
+    if (node) {
+        columns *c = node->extra = tp_arena_alloc(tape->arena, sizeof *c);
+        *c = (columns){from, block, stride, n_blocks};
     }
     return out;
 }

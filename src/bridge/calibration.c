@@ -45,13 +45,14 @@ static void take(const tp_moments *moments, float **mean, float **std) {
     }
 }
 
-tp_calibration *tp_calibration_new(const tp_moments *source, const tp_weight *embedding) {
+tp_calibration *tp_calibration_new(const tp_moments *source, const tp_weight *embedding, double scale) {
     int64_t n = embedding->rows < MOST_ROWS ? embedding->rows : MOST_ROWS;
     tp_moments *target = tp_moments_new(embedding->cols);
     float *row = tp_alloc((size_t)embedding->cols * sizeof(float));
     double rms = 0;
     for (int64_t i = 0; i < n; i++) {
         tp_weight_row(embedding, i * embedding->rows / n, row);
+        for (int64_t j = 0; scale > 0 && j < embedding->cols; j++) row[j] *= (float)scale;
         tp_moments_add(target, row, 1);
         double square = 0;
         for (int64_t j = 0; j < embedding->cols; j++) square += (double)row[j] * row[j];

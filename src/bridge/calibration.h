@@ -28,10 +28,10 @@ typedef struct tp_calibration {
     float target_rms;                /* the mean over embedding rows of their root mean square */
 } tp_calibration;
 
-/* From the sender's moments and the receiver's embedding table [vocab_size, d_target]. A table of more than 50,000 rows
- * is sampled: 50,000 of them, evenly spaced. Deviations are at least 1e-6, so that a dimension that never changes can
- * be divided by its own. */
-tp_calibration *tp_calibration_new(const tp_moments *source, const tp_weight *embedding);
+/* From the sender's moments and the receiver's embedding table [vocab_size, d_target], whose rows the receiver
+ * multiplies by `scale` (0: by nothing). A table of more than 50,000 rows is sampled: 50,000 of them, evenly spaced.
+ * Deviations are at least 1e-6, so that a dimension that never changes can be divided by its own. */
+tp_calibration *tp_calibration_new(const tp_moments *source, const tp_weight *embedding, double scale);
 void tp_calibration_free(tp_calibration *calibration); /* takes NULL */
 
 #endif

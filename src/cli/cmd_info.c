@@ -48,9 +48,11 @@ static void print_object(const json_t *object, int indent) {
 /* ---- models ---- */
 
 static json_t *describe_rope(const tp_lm_config *c) {
-    static const char *const kinds[] = {"plain", "linear", "llama3"};
+    if (c->positions == TP_POSITION_LEARNED) return json_string("none, positions are learned");
+    static const char *const kinds[] = {"plain", "linear", "llama3", "longrope"};
     json_t *rope = json_pack("{s:f, s:s}", "theta", c->rope_theta, "scaling", kinds[c->rope_scaling.kind]);
-    if (c->rope_scaling.kind != TP_ROPE_PLAIN) json_object_set_new(rope, "factor", json_real(c->rope_scaling.factor));
+    if (c->rope_scaling.kind == TP_ROPE_LINEAR || c->rope_scaling.kind == TP_ROPE_LLAMA3)
+        json_object_set_new(rope, "factor", json_real(c->rope_scaling.factor));
     return rope;
 }
 

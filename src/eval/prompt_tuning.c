@@ -40,7 +40,7 @@ static void start(tuner *t, uint64_t seed) {
             id = (int32_t)tp_rng_below(&rng, (uint64_t)lm->config.vocab_size);
             if (!tp_tokenizer_is_special(lm->tokenizer, id)) break;
         }
-        tp_weight_row(&lm->embed, id, tp_weight_values(&t->soft) + m * t->soft.cols);
+        tp_lm_embedding_row(lm, id, tp_weight_values(&t->soft) + m * t->soft.cols);
     }
 }
 

@@ -114,7 +114,7 @@ void tp_nearest_tokens(const tp_lm *lm, const float *row, int k, int32_t *ids, d
     for (int i = 0; i < k; i++) ids[i] = -1, cosines[i] = -INFINITY;
     for (int32_t id = 0; id < lm->config.vocab_size; id++) {
         double dot = 0, norm = 0;
-        tp_weight_row(&lm->embed, id, other);
+        tp_lm_embedding_row(lm, id, other);
         for (int64_t j = 0; j < d; j++) dot += (double)row[j] * other[j], norm += (double)other[j] * other[j];
         double cosine = own > 0 && norm > 0 ? dot / sqrt(own * norm) : 0;
         int at = k;

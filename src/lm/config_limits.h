@@ -13,4 +13,8 @@ enum {
     TP_LM_MAX_POSITIONS = 1 << 30,
 };
 
+/* The divisors of LongRoPE: published ones go from 1 to some 70. */
+#define TP_LM_MIN_LONG_FACTOR 0.01
+#define TP_LM_MAX_LONG_FACTOR 1e6
+
 #endif

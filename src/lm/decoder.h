@@ -17,13 +17,20 @@ typedef struct tp_batch {
     const int64_t *slots;   /* [n_sequences]: each sequence's slot; it continues at the slot's length */
 } tp_batch;
 
-/* Embedding rows of ids, [n, d_model]. An id outside the vocabulary is a mistake of the caller. */
+/* Embedding rows of ids, [n, d_model], scaled where the family scales them. An id outside the vocabulary is a mistake
+ * of the caller. */
 tp_var *tp_lm_embed(tp_tape *tape, const tp_lm *lm, const int32_t *ids, int64_t n);
 
 /* Blocks from .. to - 1 applied to the residual stream x [n, d_model]: hidden state `from` in, hidden state `to` out (0
- * is the embeddings; n_layers is the last, before the final norm). With a cache the tape must be frozen, and all calls
- * of a sequence must cover the same blocks. */
+ * is the embeddings; n_layers is the last, before the final norm). Where positions are learned the first block adds
+ * them, so that state 0 is what a caller may put in; no row may stand at max_position_embeddings or beyond then. On a
+ * frozen tape what a block computes on the way is forgotten when it is done. With a cache the tape must be frozen, and
+ * all calls of a sequence must cover the same blocks. */
 tp_var *tp_lm_blocks(tp_tape *tape, const tp_lm *lm, tp_var *x, const tp_batch *batch, int from, int to);
+
+/* Whether a text of that length turns by LongRoPE's long factors. Without a cache a sequence's own length decides, as
+ * in transformers; with one its slot's capacity does, since keys that are kept cannot change their angles later. */
+bool tp_lm_turns_long(const tp_lm_config *config, int64_t length);
 
 /* Next-token logits [n, vocab_size] from rows of the last hidden state (final norm and output matrix). */
 tp_var *tp_lm_logits(tp_tape *tape, const tp_lm *lm, tp_var *hidden);

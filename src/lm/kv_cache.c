@@ -51,6 +51,9 @@ tp_kv_cache *tp_kv_cache_new_typed(const tp_lm *lm, tp_dtype type, int64_t n_slo
     if (!is_cache_type(type))
         return tp_fail_null(TP_ERR_ARGUMENT, "a cache of keys and values stores f32, f16, bf16 or i8, not %s",
                             tp_dtype_name(type));
+    if (c->positions == TP_POSITION_LEARNED && capacity > c->max_position_embeddings)
+        return tp_fail_null(TP_ERR_ARGUMENT, "%lld positions are asked for, this model has learned %d",
+                            (long long)capacity, c->max_position_embeddings);
     tp_kv_cache *cache = tp_alloc(sizeof *cache);
     *cache = (tp_kv_cache){.type = type,
                            .n_layers = c->n_layers,

@@ -29,8 +29,8 @@ typedef struct tp_kv_cache {
     unsigned char *bytes; /* [n_slots, slot_bytes] */
 } tp_kv_cache;
 
-/* An empty cache, f32 or of the type. NULL (with an error) if the type is none of the four or the address space cannot
- * be had. */
+/* An empty cache, f32 or of the type. NULL (with an error) if the type is none of the four, if the address space cannot
+ * be had, or if positions are learned and there are fewer than `capacity`. */
 tp_kv_cache *tp_kv_cache_new(const tp_lm *lm, int64_t n_slots, int64_t capacity);
 tp_kv_cache *tp_kv_cache_new_typed(const tp_lm *lm, tp_dtype type, int64_t n_slots, int64_t capacity);
 void tp_kv_cache_free(tp_kv_cache *cache); /* takes NULL */

@@ -1,77 +1,180 @@
-/* Loading, making and saving decoders. One function, tp_lm_visit, knows every weight's name and shape; loading, making,
- * saving and counting all go through it. See model.h. */
+/* Loading, making and saving decoders. One function, tp_lm_visit_places, knows every weight's name and shape; loading,
+ * making, saving and counting all go through it. See model.h. */
 #include "lm/model.h"
 
 #include "base/file.h"
 #include "base/half.h"
 #include "base/mem.h"
 #include "base/model_path.h"
-#include "lm/rope_frequencies.h"
+#include "lm/family.h"
 #include "tensor/kernels.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-tp_status tp_lm_visit(tp_lm *lm, tp_weight_visitor visit, void *context) {
-    const tp_lm_config *c = &lm->config;
-    int64_t d = c->d_model, q = (int64_t)c->n_heads * c->head_dim, kv = (int64_t)c->n_kv_heads * c->head_dim;
-    char name[128];
-    TP_TRY(visit(context, &lm->embed, "model.embed_tokens.weight", c->vocab_size, d));
-    for (int l = 0; l < c->n_layers; l++) {
-        tp_layer *y = &lm->layers[l];
-        struct {
-            tp_weight *w;
-            const char *name;
-            int64_t rows, cols;
-            bool present;
-        } weights[] = {
-            {&y->attn_norm, "input_layernorm.weight", 1, d, true},
-            {&y->q, "self_attn.q_proj.weight", q, d, true},
-            {&y->q_bias, "self_attn.q_proj.bias", 1, q, c->qkv_bias},
-            {&y->k, "self_attn.k_proj.weight", kv, d, true},
-            {&y->k_bias, "self_attn.k_proj.bias", 1, kv, c->qkv_bias},
-            {&y->v, "self_attn.v_proj.weight", kv, d, true},
-            {&y->v_bias, "self_attn.v_proj.bias", 1, kv, c->qkv_bias},
-            {&y->o, "self_attn.o_proj.weight", d, q, true},
-            {&y->o_bias, "self_attn.o_proj.bias", 1, d, c->o_bias},
-            {&y->ffn_norm, "post_attention_layernorm.weight", 1, d, true},
-            {&y->gate, "mlp.gate_proj.weight", c->d_ff, d, true},
-            {&y->up, "mlp.up_proj.weight", c->d_ff, d, true},
-            {&y->down, "mlp.down_proj.weight", d, c->d_ff, true},
-        };
-        for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++) {
-            if (!weights[i].present) continue;
-            snprintf(name, sizeof name, "model.layers.%d.%s", l, weights[i].name);
-            TP_TRY(visit(context, weights[i].w, name, weights[i].rows, weights[i].cols));
-        }
+/* ---- the weights there are ---- */
+
+typedef struct {
+    tp_weight *w;
+    tp_weight_role role;
+    int64_t rows, cols;
+    bool present;
+} entry;
+
+static tp_status visit_entries(const tp_lm_names *names, int layer, const entry *entries, size_t n,
+                               tp_place_visitor visit, void *context) {
+    char name[160];
+    for (size_t i = 0; i < n; i++) {
+        const entry *e = &entries[i];
+        if (!e->present) continue;
+        const char *of = names->of[e->role] ? names->of[e->role] : "?"; /* a weight the family has no name for */
+        if (layer >= 0)
+            snprintf(name, sizeof name, "%s%s%d.%s", names->root, names->layers, layer, of);
+        else
+            snprintf(name, sizeof name, "%s%s", e->role == TP_W_HEAD ? "" : names->root, of);
+        TP_TRY(visit(context, e->w, &(tp_weight_place){e->role, layer, name, e->rows, e->cols}));
     }
-    TP_TRY(visit(context, &lm->final_norm, "model.norm.weight", 1, d));
-    if (!c->tie_word_embeddings) TP_TRY(visit(context, &lm->head, "lm_head.weight", c->vocab_size, d));
     return TP_OK;
 }
 
-static tp_lm *new_shell(const tp_lm_config *config) {
+tp_status tp_lm_visit_places(tp_lm *lm, const tp_lm_names *names, tp_place_visitor visit, void *context) {
+    const tp_lm_config *c = &lm->config;
+    if (names == NULL) names = tp_lm_family_get(c->family)->names;
+    int64_t d = c->d_model, q = (int64_t)c->n_heads * c->head_dim, kv = (int64_t)c->n_kv_heads * c->head_dim;
+    int64_t ff = c->d_ff;
+    bool centred = c->norm == TP_NORM_LAYER, apart = c->qkv_layout == TP_QKV_APART;
+    bool gate = !c->plain_ffn && !c->fused_gate_up;
+    const entry first[] = {
+        {&lm->embed, TP_W_EMBED, c->vocab_size, d, true},
+        {&lm->positions, TP_W_POSITIONS, c->max_position_embeddings, d, c->positions == TP_POSITION_LEARNED},
+    };
+    TP_TRY(visit_entries(names, -1, first, sizeof first / sizeof first[0], visit, context));
+    for (int l = 0; l < c->n_layers; l++) {
+        tp_layer *y = &lm->layers[l];
+        const entry block[] = {
+            {&y->attn_norm, TP_W_ATTN_NORM, 1, d, true},
+            {&y->attn_norm_bias, TP_W_ATTN_NORM_BIAS, 1, d, centred},
+            {&y->qkv, TP_W_QKV, q + 2 * kv, d, !apart},
+            {&y->qkv_bias, TP_W_QKV_BIAS, 1, q + 2 * kv, !apart && c->qkv_bias},
+            {&y->q, TP_W_Q, q, d, apart},
+            {&y->q_bias, TP_W_Q_BIAS, 1, q, apart && c->qkv_bias},
+            {&y->k, TP_W_K, kv, d, apart},
+            {&y->k_bias, TP_W_K_BIAS, 1, kv, apart && c->qkv_bias},
+            {&y->v, TP_W_V, kv, d, apart},
+            {&y->v_bias, TP_W_V_BIAS, 1, kv, apart && c->qkv_bias},
+            {&y->q_norm, TP_W_Q_NORM, 1, c->head_dim, c->qk_norm},
+            {&y->k_norm, TP_W_K_NORM, 1, c->head_dim, c->qk_norm},
+            {&y->o, TP_W_O, d, q, true},
+            {&y->o_bias, TP_W_O_BIAS, 1, d, c->o_bias},
+            {&y->attn_post_norm, TP_W_ATTN_POST_NORM, 1, d, c->post_norms},
+            {&y->ffn_norm, TP_W_FFN_NORM, 1, d, true},
+            {&y->ffn_norm_bias, TP_W_FFN_NORM_BIAS, 1, d, centred},
+            {&y->gate_up, TP_W_GATE_UP, 2 * ff, d, c->fused_gate_up},
+            {&y->gate, TP_W_GATE, ff, d, gate},
+            {&y->gate_bias, TP_W_GATE_BIAS, 1, ff, gate && c->ffn_bias},
+            {&y->up, TP_W_UP, ff, d, !c->fused_gate_up},
+            {&y->up_bias, TP_W_UP_BIAS, 1, ff, !c->fused_gate_up && c->ffn_bias},
+            {&y->down, TP_W_DOWN, d, ff, true},
+            {&y->down_bias, TP_W_DOWN_BIAS, 1, d, c->ffn_bias},
+            {&y->ffn_post_norm, TP_W_FFN_POST_NORM, 1, d, c->post_norms},
+        };
+        TP_TRY(visit_entries(names, l, block, sizeof block / sizeof block[0], visit, context));
+    }
+    const entry last[] = {
+        {&lm->final_norm, TP_W_FINAL_NORM, 1, d, true},
+        {&lm->final_norm_bias, TP_W_FINAL_NORM_BIAS, 1, d, centred},
+        {&lm->head, TP_W_HEAD, c->vocab_size, d, !c->tie_word_embeddings},
+    };
+    return visit_entries(names, -1, last, sizeof last / sizeof last[0], visit, context);
+}
+
+typedef struct {
+    tp_weight_visitor visit;
+    void *context;
+} plain_visit;
+
+static tp_status visit_plainly(void *context, tp_weight *w, const tp_weight_place *at) {
+    const plain_visit *p = context;
+    return p->visit(p->context, w, at->name, at->rows, at->cols);
+}
+
+tp_status tp_lm_visit(tp_lm *lm, tp_weight_visitor visit, void *context) {
+    return tp_lm_visit_places(lm, NULL, visit_plainly, &(plain_visit){visit, context});
+}
+
+static tp_lm *new_shell(const tp_lm_config *c) {
     tp_lm *lm = tp_alloc(sizeof *lm);
-    lm->config = *config;
-    lm->layers = tp_alloc((size_t)config->n_layers * sizeof *lm->layers);
-    lm->inv_freq = tp_alloc((size_t)(config->head_dim / 2) * sizeof(float));
-    tp_rope_frequencies(config, lm->inv_freq);
+    lm->config = *c;
+    lm->layers = tp_alloc((size_t)c->n_layers * sizeof *lm->layers);
+    int pairs = tp_lm_config_rotary_pairs(c);
+    const bool has[TP_N_FREQUENCIES] = {[TP_FREQUENCIES_USUAL] = pairs > 0,
+                                        [TP_FREQUENCIES_LOCAL] = pairs > 0 && c->rope_local_theta > 0,
+                                        [TP_FREQUENCIES_LONG] = pairs > 0 && c->rope_scaling.kind == TP_ROPE_LONG};
+    for (int i = 0; i < TP_N_FREQUENCIES; i++) {
+        if (!has[i]) continue;
+        lm->inv_freq[i] = tp_alloc((size_t)pairs * sizeof(float));
+        tp_rope_frequencies(c, (tp_frequencies)i, lm->inv_freq[i]);
+    }
     return lm;
 }
 
 /* ---- loading ---- */
 
-static tp_status load_weight(void *context, tp_weight *w, const char *name, int64_t rows, int64_t cols) {
+static bool turned(const tp_lm_names *names, const tp_weight_place *at) {
+    return names->turned && tp_role_is_block_matrix(at->role);
+}
+
+/* data [cols, rows] as [rows, cols], by squares that stay in the cache. */
+static void transpose(const void *data, int64_t rows, int64_t cols, size_t size, void *out) {
+    enum { SQUARE = 64 };
+#pragma omp parallel for
+    for (int64_t i0 = 0; i0 < rows; i0 += SQUARE)
+        for (int64_t j0 = 0; j0 < cols; j0 += SQUARE)
+            for (int64_t i = i0; i < i0 + SQUARE && i < rows; i++)
+                for (int64_t j = j0; j < j0 + SQUARE && j < cols; j++)
+                    memcpy((char *)out + (size_t)(i * cols + j) * size,
+                           (const char *)data + (size_t)(j * rows + i) * size, size);
+}
+
+/* What the decoder cannot use as the file has it: matrices the other way round, gains without their 1. */
+static void convert(tp_lm *lm, const tp_lm_names *names, tp_weight *w, const tp_weight_place *at) {
+    bool turn = turned(names, at), less_one = names->gains_less_one && tp_role_is_gain(at->role);
+    if (!turn && !less_one) return;
+    if (lm->converted == NULL) lm->converted = tp_arena_new();
+    size_t n = (size_t)(at->rows * at->cols);
+    if (turn) {
+        void *out = tp_arena_alloc(lm->converted, n * tp_dtype_size(w->dtype));
+        transpose(w->data, at->rows, at->cols, tp_dtype_size(w->dtype), out);
+        w->data = out;
+    } else {
+        float *out = tp_arena_alloc(lm->converted, n * sizeof(float));
+        tp_weight_row(w, 0, out);
+        for (size_t i = 0; i < n; i++) out[i] += 1;
+        w->data = out;
+        w->dtype = TP_F32;
+    }
+}
+
+static tp_status load_weight(void *context, tp_weight *w, const tp_weight_place *at) {
     tp_lm *lm = context;
-    /* Some exporters store a tied pair under the head's name only. */
-    if (w == &lm->embed && lm->config.tie_word_embeddings && !tp_checkpoint_has(lm->checkpoint, name))
-        name = "lm_head.weight";
-    bool vector = rows == 1 && w != &lm->embed && w != &lm->head;
-    const int64_t shape[2] = {vector ? cols : rows, cols};
+    const tp_lm_names *names = tp_lm_family_get(lm->config.family)->names;
+    const char *name = at->name;
+    size_t root = strlen(names->root);
+    /* Files of the model without its head lack the root. Some exporters store a tied pair under the head's name only.
+     */
+    if (!tp_checkpoint_has(lm->checkpoint, name) && strncmp(name, names->root, root) == 0 &&
+        tp_checkpoint_has(lm->checkpoint, name + root))
+        name += root;
+    else if (w == &lm->embed && lm->config.tie_word_embeddings && !tp_checkpoint_has(lm->checkpoint, name))
+        name = names->of[TP_W_HEAD];
+    bool vector = tp_role_is_vector(at->role), turn = turned(names, at);
+    const int64_t shape[2] = {vector || turn ? at->cols : at->rows, turn ? at->rows : at->cols};
     const tp_st_tensor *tensor = tp_checkpoint_weight(lm->checkpoint, name, vector ? 1 : 2, shape);
     if (tensor == NULL) return tp_last_status();
-    *w = (tp_weight){.name = tensor->name, .dtype = tensor->dtype, .rows = rows, .cols = cols, .data = tensor->data};
+    *w = (tp_weight){
+        .name = tensor->name, .dtype = tensor->dtype, .rows = at->rows, .cols = at->cols, .data = tensor->data};
+    convert(lm, names, w, at);
     return TP_OK;
 }
 
@@ -95,7 +198,7 @@ static tp_lm *load_path(const char *path, bool with_tokenizer) {
         lm = new_shell(&config);
         lm->path = tp_strdup(path);
         lm->checkpoint = tp_checkpoint_open(path);
-        status = lm->checkpoint ? tp_lm_visit(lm, load_weight, lm) : tp_last_status();
+        status = lm->checkpoint ? tp_lm_visit_places(lm, NULL, load_weight, lm) : tp_last_status();
     }
     if (status == TP_OK) fingerprint(lm);
     if (status == TP_OK && with_tokenizer) {
@@ -128,17 +231,18 @@ typedef struct {
 } recipe;
 
 /* The standard deviation of a new weight; 0 means "all ones" (norm gains) and -1 "all zeros" (biases). */
-static double initial_std(const recipe *r, const tp_weight *w, const char *name, int64_t rows) {
-    if (rows == 1) return strstr(name, ".bias") ? -1.0 : 0.0;
-    if (w == &r->lm->embed) return r->embed_std;
-    if (strstr(name, "o_proj") || strstr(name, "down_proj")) return 0.02 / sqrt(2.0 * r->lm->config.n_layers);
+static double initial_std(const recipe *r, tp_weight_role role) {
+    if (tp_role_is_bias(role)) return -1.0;
+    if (tp_role_is_gain(role)) return 0.0;
+    if (role == TP_W_EMBED) return r->embed_std;
+    if (role == TP_W_O || role == TP_W_DOWN) return 0.02 / sqrt(2.0 * r->lm->config.n_layers);
     return 0.02;
 }
 
-static tp_status make_trainable(void *context, tp_weight *w, const char *name, int64_t rows, int64_t cols) {
+static tp_status make_trainable(void *context, tp_weight *w, const tp_weight_place *at) {
     recipe *r = context;
-    tp_params_attach(&r->lm->params, w, name, rows, cols);
-    double std = initial_std(r, w, name, rows);
+    tp_params_attach(&r->lm->params, w, at->name, at->rows, at->cols);
+    double std = initial_std(r, at->role);
     if (std > 0)
         tp_weight_init_normal(w, r->seed, std);
     else
@@ -148,15 +252,16 @@ static tp_status make_trainable(void *context, tp_weight *w, const char *name, i
 
 tp_lm *tp_lm_new(const tp_lm_config *config, uint64_t seed, double embed_std) {
     recipe r = {.lm = new_shell(config), .seed = seed, .embed_std = embed_std};
-    tp_lm_visit(r.lm, make_trainable, &r);
+    tp_lm_visit_places(r.lm, NULL, make_trainable, &r);
     return r.lm;
 }
 
 /* Random numbers in bulk for models of gigabytes: quality does not matter, speed does. */
-static tp_status make_frozen(void *context, tp_weight *w, const char *name, int64_t rows, int64_t cols) {
+static tp_status make_frozen(void *context, tp_weight *w, const tp_weight_place *at) {
     recipe *r = context;
-    double std = initial_std(r, w, name, rows);
-    int64_t n = rows * cols;
+    double std = initial_std(r, at->role);
+    int64_t n = at->rows * at->cols;
+    const char *name = at->name;
     void *data = tp_alloc((size_t)n * tp_dtype_size(r->dtype));
 #pragma omp parallel for
     for (int64_t start = 0; start < n; start += 4096) {
@@ -173,13 +278,13 @@ static tp_status make_frozen(void *context, tp_weight *w, const char *name, int6
                 ((float *)data)[i] = x;
         }
     }
-    *w = (tp_weight){.name = NULL, .dtype = r->dtype, .rows = rows, .cols = cols, .data = data};
+    *w = (tp_weight){.name = NULL, .dtype = r->dtype, .rows = at->rows, .cols = at->cols, .data = data};
     return TP_OK;
 }
 
 tp_lm *tp_lm_new_frozen(const tp_lm_config *config, uint64_t seed, tp_dtype dtype) {
     recipe r = {.lm = new_shell(config), .seed = seed, .embed_std = 0.02, .dtype = dtype};
-    tp_lm_visit(r.lm, make_frozen, &r);
+    tp_lm_visit_places(r.lm, NULL, make_frozen, &r);
     return r.lm;
 }
 
@@ -199,8 +304,9 @@ void tp_lm_free(tp_lm *lm) {
         tp_lm_visit(lm, release, lm);
     tp_checkpoint_close(lm->checkpoint);
     tp_tokenizer_free(lm->tokenizer);
+    tp_arena_free(lm->converted);
     tp_free(lm->layers);
-    tp_free(lm->inv_freq);
+    for (int i = 0; i < TP_N_FREQUENCIES; i++) tp_free(lm->inv_freq[i]);
     tp_free(lm->path);
     tp_free(lm);
 }
@@ -211,14 +317,23 @@ typedef struct {
     tp_st_tensor *tensors;
     size_t n, capacity;
     tp_dtype dtype;
+    const tp_lm_names *names;
     tp_arena *arena;
 } collection;
 
-static tp_status collect(void *context, tp_weight *w, const char *name, int64_t rows, int64_t cols) {
+static tp_status collect(void *context, tp_weight *w, const tp_weight_place *at) {
     collection *c = context;
-    int64_t n = rows * cols;
+    int64_t rows = at->rows, cols = at->cols, n = rows * cols;
     float *wide = tp_arena_alloc(c->arena, (size_t)n * sizeof(float));
     for (int64_t i = 0; i < rows; i++) tp_weight_row(w, i, wide + i * cols);
+    if (c->names->gains_less_one && tp_role_is_gain(at->role))
+        for (int64_t i = 0; i < n; i++) wide[i] -= 1;
+    if (turned(c->names, at)) {
+        float *other = tp_arena_alloc(c->arena, (size_t)n * sizeof(float));
+        transpose(wide, cols, rows, sizeof(float), other);
+        wide = other;
+        rows = at->cols, cols = at->rows;
+    }
     void *data = wide;
     if (c->dtype == TP_BF16) {
         data = tp_arena_alloc(c->arena, (size_t)n * sizeof(tp_bf16));
@@ -229,14 +344,13 @@ static tp_status collect(void *context, tp_weight *w, const char *name, int64_t 
     }
     tp_grow(&c->tensors, &c->capacity, c->n, sizeof *c->tensors);
     tp_st_tensor *tensor = &c->tensors[c->n++];
-    *tensor = (tp_st_tensor){.name = tp_arena_strdup(c->arena, name),
+    bool vector = tp_role_is_vector(at->role);
+    *tensor = (tp_st_tensor){.name = tp_arena_strdup(c->arena, at->name),
                              .dtype = c->dtype,
+                             .n_dims = vector ? 1 : 2,
+                             .shape = {vector ? cols : rows, vector ? 0 : cols},
                              .data = data,
                              .n_bytes = (size_t)n * tp_dtype_size(c->dtype)};
-    bool vector = rows == 1;
-    tensor->n_dims = vector ? 1 : 2;
-    tensor->shape[0] = vector ? cols : rows;
-    tensor->shape[1] = vector ? 0 : cols;
     return TP_OK;
 }
 
@@ -245,8 +359,8 @@ tp_status tp_lm_save(const tp_lm *lm, const char *folder, tp_dtype dtype) {
     tp_lm_config config = lm->config;
     config.dtype = dtype;
     TP_TRY(tp_lm_config_write(&config, folder));
-    collection c = {.dtype = dtype, .arena = tp_arena_new()};
-    tp_lm_visit((tp_lm *)(uintptr_t)lm, collect, &c); /* collect only reads */
+    collection c = {.dtype = dtype, .names = tp_lm_family_get(config.family)->names, .arena = tp_arena_new()};
+    tp_lm_visit_places((tp_lm *)(uintptr_t)lm, c.names, collect, &c); /* collect only reads */
     char *path = tp_path_join(folder, "model.safetensors");
     tp_status status = tp_safetensors_write(path, c.tensors, c.n, NULL, 0);
     tp_free(path);
@@ -269,12 +383,18 @@ int64_t tp_lm_n_parameters(const tp_lm *lm) {
     return n;
 }
 
+void tp_lm_embedding_row(const tp_lm *lm, int64_t id, float *out) {
+    tp_weight_row(&lm->embed, id, out);
+    float scale = (float)lm->config.embedding_scale;
+    for (int64_t j = 0; scale > 0 && j < lm->embed.cols; j++) out[j] *= scale;
+}
+
 double tp_lm_embedding_rms(const tp_lm *lm) {
     int64_t d = lm->embed.cols;
     float *row = tp_alloc((size_t)d * sizeof(float));
     double sum = 0;
     for (int64_t i = 0; i < lm->embed.rows; i++) {
-        tp_weight_row(&lm->embed, i, row);
+        tp_lm_embedding_row(lm, i, row);
         sum += sqrt(tp_cpu()->sum_squares(row, d) / (double)d);
     }
     tp_free(row);

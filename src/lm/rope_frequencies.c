@@ -1,9 +1,11 @@
 /* Rotary frequencies, plain and scaled.
  *
- * Plain: inv_freq[i] = theta^(-2 i / head_dim) (Su et al., "RoFormer: Enhanced Transformer with Rotary Position
- * Embedding", 2021). Linear: positions are interpolated, which is the same as dividing every frequency by the factor
- * (Chen et al., "Extending Context Window of Large Language Models via Positional Interpolation", 2023). Llama 3.1:
- * only wavelengths that the original context did not see turn fully are stretched; see below.
+ * Plain: inv_freq[i] = theta^(-2 i / d), d the elements that turn (Su et al., "RoFormer: Enhanced Transformer with
+ * Rotary Position Embedding", 2021). Linear: positions are interpolated, which is the same as dividing every frequency
+ * by the factor (Chen et al., "Extending Context Window of Large Language Models via Positional Interpolation", 2023).
+ * Llama 3.1: only wavelengths that the original context did not see turn fully are stretched; see below. LongRoPE (Ding
+ * et al., "LongRoPE: Extending LLM Context Window Beyond 2 Million Tokens", 2024): each frequency has a divisor of its
+ * own, found by search and stored with the model.
  *
  * Computed in double and rounded once: at position 100,000 an error of one float ulp in a frequency is already visible.
  */
@@ -26,11 +28,15 @@ static double llama3_frequency(const tp_lm_config *c, double inv_freq) {
     return kept * inv_freq + (1 - kept) * stretched;
 }
 
-void tp_rope_frequencies(const tp_lm_config *config, float *inv_freq) {
-    for (int i = 0; i < config->head_dim / 2; i++) {
-        double f = pow(config->rope_theta, -2.0 * i / config->head_dim);
-        if (config->rope_scaling.kind == TP_ROPE_LINEAR) f /= config->rope_scaling.factor;
-        if (config->rope_scaling.kind == TP_ROPE_LLAMA3) f = llama3_frequency(config, f);
+void tp_rope_frequencies(const tp_lm_config *c, tp_frequencies which, float *inv_freq) {
+    int pairs = tp_lm_config_rotary_pairs(c);
+    bool local = which == TP_FREQUENCIES_LOCAL && c->rope_local_theta > 0;
+    const float *divisors = which == TP_FREQUENCIES_LONG ? c->rope_scaling.long_factor : c->rope_scaling.short_factor;
+    for (int i = 0; i < pairs; i++) {
+        double f = pow(local ? c->rope_local_theta : c->rope_theta, -1.0 * i / pairs);
+        if (!local && c->rope_scaling.kind == TP_ROPE_LINEAR) f /= c->rope_scaling.factor;
+        if (!local && c->rope_scaling.kind == TP_ROPE_LLAMA3) f = llama3_frequency(c, f);
+        if (!local && c->rope_scaling.kind == TP_ROPE_LONG) f /= (double)divisors[i];
         inv_freq[i] = (float)f;
     }
 }

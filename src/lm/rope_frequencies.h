@@ -4,7 +4,14 @@
 
 #include "lm/config.h"
 
-/* Fills inv_freq [head_dim / 2], in radians per position; pair i of a head is its elements i and i + head_dim / 2. */
-void tp_rope_frequencies(const tp_lm_config *config, float *inv_freq);
+typedef enum tp_frequencies {
+    TP_FREQUENCIES_USUAL = 0, /* of layers that see all tokens, and of all where they do not differ */
+    TP_FREQUENCIES_LOCAL,     /* of layers with a window, where they have a base of their own */
+    TP_FREQUENCIES_LONG,      /* LongRoPE: of texts longer than the original context; usual: of others */
+    TP_N_FREQUENCIES
+} tp_frequencies;
+
+/* Fills inv_freq [tp_lm_config_rotary_pairs], in radians per position. */
+void tp_rope_frequencies(const tp_lm_config *config, tp_frequencies which, float *inv_freq);
 
 #endif

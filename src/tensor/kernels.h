@@ -64,7 +64,9 @@ typedef struct tp_kernels {
                           int64_t n);
     void (*gelu)(float *out, const float *x, int64_t n);
     void (*gelu_grad)(float *dx, const float *d_out, const float *x, int64_t n);
-    void (*tanh)(float *out, const float *x, int64_t n);
+    void (*gelu_tanh)(float *out, const float *x, int64_t n); /* the approximation with tanh */
+    void (*gelu_tanh_grad)(float *dx, const float *d_out, const float *x, int64_t n);
+    void (*tanh)(float *out, const float *x, int64_t n); /* out may be x */
 
     /* Sine and cosine of angles below some million. */
     void (*sine_cosine)(float *sine, float *cosine, const float *angle, int64_t n);

@@ -176,7 +176,8 @@ static tp_status make_bridge(run *r) {
         tp_var *states = tp_state_cache_fetch(r->train_states, r->tape, order + i, some, &offsets);
         tp_moments_add(moments, states->data, states->rows);
     }
-    tp_calibration *calibration = tp_calibration_new(moments, &r->relay->receiver->embed);
+    tp_calibration *calibration =
+        tp_calibration_new(moments, &r->relay->receiver->embed, r->relay->receiver->config.embedding_scale);
     tp_bridge *bridge = tp_bridge_new(&recipe->bridge, r->relay->sender->config.d_model,
                                       r->relay->receiver->config.d_model, calibration, recipe->seed);
     tp_calibration_free(calibration);

@@ -24,8 +24,12 @@ static void try_file(const char *path) {
     for (int i = 0; i < c.n_eos; i++) must(c.eos_ids[i] >= 0 && c.eos_ids[i] < c.vocab_size);
     for (int i = 0; i < c.n_layers; i++) must(tp_lm_config_window(&c, i) >= 0);
     float inv_freq[512];
-    tp_rope_frequencies(&c, inv_freq);
-    for (int i = 0; i < c.head_dim / 2; i++) must(isfinite(inv_freq[i]) && inv_freq[i] >= 0 && inv_freq[i] <= 1);
+    for (int which = 0; which < TP_N_FREQUENCIES; which++) {
+        if (which == TP_FREQUENCIES_LONG && c.rope_scaling.kind != TP_ROPE_LONG) continue;
+        tp_rope_frequencies(&c, (tp_frequencies)which, inv_freq);
+        for (int i = 0; i < tp_lm_config_rotary_pairs(&c); i++)
+            must(isfinite(inv_freq[i]) && inv_freq[i] >= 0 && inv_freq[i] <= 101);
+    }
 }
 
 /* Two bytes a key. The keys every config must have come first, with a value that is nearly always sound; a key stands

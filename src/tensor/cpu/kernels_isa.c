@@ -374,6 +374,26 @@ static void gelu_grad(float *restrict dx, const float *restrict d_out, const flo
     IN_VECTORS(gelu_grad_at(dx + i, d_out + i, x + i, m));
 }
 
+/* 0.5 (1 + tanh(u)) is sigmoid(2 u), here with u = sqrt(2/pi) (x + 0.044715 x^3); its slope is s (1 - s) 2 u'. */
+INLINE void gelu_tanh_at(float *out, const float *x, int64_t m) {
+    vec v = take(x, m);
+    put(out, v * sigmoid(v * (1.5957691216057308f + 0.071354816272f * v * v)), m);
+}
+
+static void gelu_tanh(float *restrict out, const float *restrict x, int64_t n) {
+    IN_VECTORS(gelu_tanh_at(out + i, x + i, m));
+}
+
+INLINE void gelu_tanh_grad_at(float *dx, const float *d_out, const float *x, int64_t m) {
+    vec v = take(x, m), square = v * v, s = sigmoid(v * (1.5957691216057308f + 0.071354816272f * square));
+    vec slope = s + v * s * (1.0f - s) * (1.5957691216057308f + 0.214064448816f * square);
+    put(dx, take(dx, m) + take(d_out, m) * slope, m);
+}
+
+static void gelu_tanh_grad(float *restrict dx, const float *restrict d_out, const float *restrict x, int64_t n) {
+    IN_VECTORS(gelu_tanh_grad_at(dx + i, d_out + i, x + i, m));
+}
+
 INLINE void tanh_at(float *out, const float *x, int64_t m) {
     vec v = take(x, m), square = v * v, e = exp_vec(-2.0f * absolute(v)), large = (1.0f - e) / (1.0f + e);
     large = choose(v < 0.0f, -large, large);
@@ -382,7 +402,7 @@ INLINE void tanh_at(float *out, const float *x, int64_t m) {
     put(out, choose(square < 0.04f, small, large), m);
 }
 
-static void tanh_f32(float *restrict out, const float *restrict x, int64_t n) {
+static void tanh_f32(float *out, const float *x, int64_t n) {
     IN_VECTORS(tanh_at(out + i, x + i, m));
 }
 
@@ -506,6 +526,8 @@ const tp_kernels JOIN(tp_kernels_, TP_ISA) = {
     .silu_mul_grad = silu_mul_grad,
     .gelu = gelu,
     .gelu_grad = gelu_grad,
+    .gelu_tanh = gelu_tanh,
+    .gelu_tanh_grad = gelu_tanh_grad,
     .tanh = tanh_f32,
     .sine_cosine = sine_cosine,
     .norm = norm,
