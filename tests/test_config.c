@@ -162,8 +162,12 @@ static void real_configs_are_read(void **state) {
     assert_int_equal(c.n_kv_heads, 4);
     assert_int_equal(c.head_dim, 16);
     assert_true(c.tie_word_embeddings && c.norm_eps == 1e-6);
-    assert_int_equal(tp_lm_config_read(check_shared("models/capp-gpt2"), &c), TP_ERR_UNSUPPORTED);
-    assert_non_null(strstr(tp_last_error(), "config.json: `model_type` is \"gpt2\", supported are: llama"));
+    c = read_ok(check_shared("models/capp-gpt2"));
+    assert_int_equal(c.family, TP_LM_GPT2);
+    assert_int_equal(c.d_ff, 256); /* n_inner is null there */
+    assert_int_equal(c.positions, TP_POSITION_LEARNED);
+    assert_true(c.bos_id == -1 && c.eos_ids[0] == 51); /* bos is 50256 there, of 53 tokens */
+    assert_true(c.tie_word_embeddings && c.plain_ffn && c.qkv_bias);
 }
 
 static void defaults_are_those_of_the_family(void **state) {
@@ -287,7 +291,7 @@ static void broken_configs_are_refused(void **state) {
         {", \"eos_token_id\": [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "`eos_token_id` lists 17 ids"},
         {", \"tie_word_embeddings\": 1", "`tie_word_embeddings` is an integer, true or false"},
         {", \"torch_dtype\": \"int8\"", "`torch_dtype` is \"int8\", known are: float32, float16, bfloat16"},
-        {", \"hidden_act\": \"gelu\"", "`hidden_act` is \"gelu\", known are: silu"},
+        {", \"hidden_act\": \"relu\"", "`hidden_act` is \"relu\", known are: silu"},
         {", \"architectures\": \"LlamaForCausalLM\"", "`architectures` is a string"},
         {", \"architectures\": [1]", "`architectures` is not a list of strings"},
     };
@@ -363,7 +367,18 @@ static void unsupported_models_are_told_what_is_supported(void **state) {
     static const struct {
         const char *type, *more, *words;
     } cases[] = {
-        {"gemma2", "", "`model_type` is \"gemma2\", supported are: llama (LlamaForCausalLM), mistral"},
+        {"gemma", "", "`model_type` is \"gemma\", supported are: llama (LlamaForCausalLM), mistral"},
+        {"bert", "",
+         "qwen3 (Qwen3ForCausalLM), gemma2 (Gemma2ForCausalLM), gemma3_text (Gemma3ForCausalLM), phi3 "
+         "(Phi3ForCausalLM), gpt2 (GPT2LMHeadModel), gpt_neox (GPTNeoXForCausalLM)"},
+        {"gemma2", ", \"use_bidirectional_attention\": true", "`use_bidirectional_attention` is true"},
+        {"gemma3_text", ", \"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"linear\", \"factor\": 2}}",
+         "`rope_parameters.sliding_attention.rope_type` is \"linear\", supported is: default"},
+        {"phi3", ", \"rope_scaling\": {\"type\": \"yarn\"}", "supported are: default, linear, llama3, longrope"},
+        {"gemma2",
+         ", \"layer_types\": [\"sliding_attention\", \"full_attention\", \"full_attention\", "
+         "\"sliding_attention\"]",
+         "not in every n-th layer"},
         {"llama", ", \"architectures\": [\"LlamaForSequenceClassification\"]",
          "supported are: llama (LlamaForCausalLM)"},
         {"llama", ", \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4}",
@@ -373,7 +388,6 @@ static void unsupported_models_are_told_what_is_supported(void **state) {
         {"llama", ", \"rope_parameters\": {\"full_attention\": {}}", "by kind of layer"},
         {"llama", ", \"rope_parameters\": {\"partial_rotary_factor\": 0.5}", "partial_rotary_factor"},
         {"llama", ", \"partial_rotary_factor\": 0.5", "partial_rotary_factor"},
-        {"llama", ", \"mlp_bias\": true", "mlp_bias"},
         {"llama", ", \"quantization_config\": {\"quant_method\": \"gptq\"}", "quantised"},
         {"qwen2",
          ", \"use_sliding_window\": true, \"layer_types\": [\"sliding_attention\", \"full_attention\", "
@@ -393,10 +407,11 @@ static void unsupported_models_are_told_what_is_supported(void **state) {
 
 static void what_is_written_is_read_back(void **state) {
     (void)state;
-    static const char *const names[] = {"llama2", "llama3_1", "mistral", "qwen2"};
+    static const char *const names[] = {"llama2", "llama3_1", "mistral", "qwen2", "qwen3",      "gemma2",
+                                        "gemma3", "phi3",     "gpt2",    "neox",  "neox_serial"};
     char *folder = tp_strdup(in_dir("written"));
     check_ok(tp_make_dirs(folder));
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 11; i++) {
         tp_lm_config c = read_ok(fixture(names[i]));
         check_ok(tp_lm_config_write(&c, folder));
         tp_lm_config again = read_ok(folder);

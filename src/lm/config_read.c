@@ -147,6 +147,13 @@ static void read_window(tp_json_reader *r, const tp_lm_family_row *row, tp_lm_co
 
 /* ---- the rest ---- */
 
+/* Exporters write the class's own special ids even where the vocabulary was cut below them: there is no such token
+ * then.
+ */
+static bool is_left_over(const tp_lm_config *c, const json_t *id, int usual) {
+    return json_is_integer(id) && json_integer_value(id) == usual && usual >= c->vocab_size;
+}
+
 static void read_eos(tp_json_reader *r, tp_lm_config *c) {
     json_t *value = tp_json_any(r, "eos_token_id");
     if (value == NULL) {
@@ -174,12 +181,15 @@ static void read_eos(tp_json_reader *r, tp_lm_config *c) {
         }
         return;
     }
+    if (is_left_over(c, value, tp_lm_family_get(c->family)->defaults.eos_ids[0])) return;
     int id = (int)tp_json_int(r, "eos_token_id", -1, -1, c->vocab_size - 1);
     if (id >= 0) c->eos_ids[c->n_eos++] = id;
 }
 
 static void read_bos(tp_json_reader *r, tp_lm_config *c) {
+    bool left_over = is_left_over(c, tp_json_any(r, "bos_token_id"), c->bos_id);
     if (tp_config_is_null(r, "bos_token_id") || c->bos_id >= c->vocab_size) c->bos_id = -1;
+    if (left_over) return;
     c->bos_id = (int)tp_json_int(r, "bos_token_id", c->bos_id, -1, c->vocab_size - 1);
 }
 

@@ -37,7 +37,8 @@ static const tp_lm_keys neox_keys = {.d_model = "hidden_size",
                                      .d_ff = "intermediate_size",
                                      .max_positions = "max_position_embeddings",
                                      .norm_eps = "layer_norm_eps",
-                                     .activation = "hidden_act"};
+                                     .activation = "hidden_act",
+                                     .rope_theta = "rotary_emb_base"};
 
 /* Llama's names; families that have a weight more or less differ in their configs, not here. */
 #define LLAMA_NAMES                                                                                                    \
@@ -130,6 +131,7 @@ static const tp_lm_family_row rows[TP_LM_N_FAMILIES] = {
                                     .eos_ids = {2}}},
     [TP_LM_QWEN2] = {.model_type = "qwen2",
                      .architecture = "Qwen2ForCausalLM",
+                     .fixed_head_dim = true,
                      .keys = &usual_keys,
                      .names = &llama_names,
                      .kv_heads = TP_KV_REQUIRED,
@@ -202,6 +204,7 @@ static const tp_lm_family_row rows[TP_LM_N_FAMILIES] = {
                                    .eos_ids = {1}}},
     [TP_LM_PHI3] = {.model_type = "phi3",
                     .architecture = "Phi3ForCausalLM",
+                    .fixed_head_dim = true,
                     .keys = &usual_keys,
                     .names = &llama_names,
                     .kv_heads = TP_KV_OPTIONAL,
@@ -217,6 +220,7 @@ static const tp_lm_family_row rows[TP_LM_N_FAMILIES] = {
                                  .eos_ids = {32000}}},
     [TP_LM_GPT2] = {.model_type = "gpt2",
                     .architecture = "GPT2LMHeadModel",
+                    .fixed_head_dim = true,
                     .keys = &gpt2_keys,
                     .names = &gpt2_names,
                     .kv_heads = TP_KV_EQUAL,
@@ -237,6 +241,7 @@ static const tp_lm_family_row rows[TP_LM_N_FAMILIES] = {
                                  .eos_ids = {50256}}},
     [TP_LM_GPT_NEOX] = {.model_type = "gpt_neox",
                         .architecture = "GPTNeoXForCausalLM",
+                        .fixed_head_dim = true,
                         .keys = &neox_keys,
                         .names = &neox_names,
                         .kv_heads = TP_KV_EQUAL,

@@ -10,6 +10,7 @@
 /* Keys of config.json that not all families spell alike. */
 typedef struct tp_lm_keys {
     const char *d_model, *n_layers, *n_heads, *d_ff, *max_positions, *norm_eps, *activation;
+    const char *rope_theta; /* NULL: "rope_theta" */
 } tp_lm_keys;
 
 /* Where the sliding window comes from. */
@@ -34,6 +35,7 @@ typedef struct tp_lm_family_row {
     tp_window_source window;
     tp_kv_source kv_heads;
     bool attention_bias;    /* the key of that name says whether q, k, v and o have biases */
+    bool fixed_head_dim;    /* d_model / n_heads, whatever the file says */
     bool mlp_bias;          /* likewise for the feed-forward */
     int ff_factor;          /* default of `d_ff` as a multiple of the width; 0: required */
     double rotary_share;    /* default of `partial_rotary_factor`; 0: the family turns whole heads */
