@@ -221,6 +221,8 @@ static void configurations_are_checked(void **state) {
     put("config.json", CONFIG(", \"num_attention_heads_\": 3, \"max_position_embeddings\": 20"));
     assert_true(tp_encoder_is(dir));
     assert_true(tp_encoder_is(BERT));
+    assert_null(tp_lm_load(BERT, false));
+    assert_non_null(strstr(tp_last_error(), "telepathy embed"));
     assert_false(tp_encoder_is("/no/where"));
     tp_encoder_config c;
     check_ok(tp_encoder_config_read(dir, &c));
@@ -235,12 +237,32 @@ static void configurations_are_checked(void **state) {
     put("pool/config.json", "{\"pooling_mode_lasttoken\": true}");
     check_ok(tp_encoder_config_read(dir, &c));
     assert_true(c.pooling == TP_POOL_LAST);
-    put("pool/config.json", "{\"pooling_mode_max_tokens\": true}");
-    refused("pooling_mode_max_tokens");
-    put("pool/config.json", "{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": true}");
-    refused("not the only way");
+    put("pool/config.json",
+        "{\"pooling_mode\": \"cls\", \"pooling_mode_max_tokens\": true}"); /* the new spelling wins */
+    check_ok(tp_encoder_config_read(dir, &c));
+    assert_true(c.pooling == TP_POOL_CLS);
+    put("pool/config.json", "{\"pooling_mode\": [\"lasttoken\"]}");
+    check_ok(tp_encoder_config_read(dir, &c));
+    assert_true(c.pooling == TP_POOL_LAST);
+    put("pool/config.json", "{\"pooling_mode_mean_tokens\": false}"); /* none is the mean */
+    check_ok(tp_encoder_config_read(dir, &c));
+    assert_true(c.pooling == TP_POOL_MEAN);
+    static const char *const pools[] = {
+        "{\"pooling_mode_max_tokens\": true}",
+        "{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": true}",
+        "{\"pooling_mode\": \"max\"}",
+        "{\"pooling_mode\": \"huh\"}",
+        "{\"pooling_mode\": [\"mean\", \"cls\"]}",
+        "{\"pooling_mode\": 1}",
+    };
+    for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++) {
+        put("pool/config.json", pools[i]);
+        refused("supported is one of mean, cls, last token");
+    }
     put("pool/config.json", "{}");
-    refused("no other way");
+    put("sentence_bert_config.json", "{\"do_lower_case\": true}");
+    refused("do_lower_case");
+    put("sentence_bert_config.json", "{}");
     put("modules.json", "[" MODULE("", "Transformer") ", " MODULE("../pool", "Pooling") "]");
     refused("../pool");
     put("modules.json", "[" MODULE("", "Transformer") ", " MODULE("2_Dense", "Dense") "]");

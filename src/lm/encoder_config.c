@@ -46,31 +46,43 @@ static void read_bert(tp_json_reader *r, tp_encoder_config *c) {
 
 /* ---- sentence-transformers ---- */
 
+/* Two spellings: `pooling_mode` with a name or a list of them, and before release 6 a flag for each way. Several ways
+ * make longer rows, which are not supported; none means the mean. */
 static void read_pooling(tp_json_reader *r, tp_encoder_config *c) {
     static const struct {
-        const char *key;
+        const char *key, *name;
         int pooling; /* -1: not supported */
     } modes[] = {
-        {"pooling_mode_mean_tokens", TP_POOL_MEAN}, {"pooling_mode_cls_token", TP_POOL_CLS},
-        {"pooling_mode_lasttoken", TP_POOL_LAST},   {"pooling_mode_max_tokens", -1},
-        {"pooling_mode_mean_sqrt_len_tokens", -1},  {"pooling_mode_weightedmean_tokens", -1},
+        {"pooling_mode_mean_tokens", "mean", TP_POOL_MEAN},
+        {"pooling_mode_cls_token", "cls", TP_POOL_CLS},
+        {"pooling_mode_lasttoken", "lasttoken", TP_POOL_LAST},
+        {"pooling_mode_max_tokens", "max", -1},
+        {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", -1},
+        {"pooling_mode_weightedmean_tokens", "weightedmean", -1},
     };
-    int n = 0;
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-        if (!tp_json_bool(r, modes[i].key, false)) continue;
+    enum { N_MODES = sizeof modes / sizeof modes[0] };
+    const json_t *named = tp_json_any(r, "pooling_mode");
+    if (json_is_array(named) && json_array_size(named) == 1) named = json_array_get(named, 0);
+    const char *name = json_string_value(named);
+    int found = -1, n = 0;
+    for (int i = 0; i < N_MODES; i++) {
+        bool flag = tp_json_bool(r, modes[i].key, false);
+        if (named ? name == NULL || strcmp(name, modes[i].name) != 0 : !flag) continue;
+        found = i;
         n++;
-        if (modes[i].pooling < 0) unsupported(r, modes[i].key, "is true; supported are mean, cls and last token");
-        c->pooling = (tp_pooling)modes[i].pooling;
     }
-    if (n != 1 && r->status == TP_OK)
-        unsupported(r, "pooling_mode_mean_tokens",
-                    n == 0 ? "is false and no other way of pooling is true"
-                           : "is not the only way of pooling that is true");
+    const char *key = named ? "pooling_mode" : n > 0 ? modes[found].key : "pooling_mode_mean_tokens";
+    if ((named && n == 0) || n > 1 || (n == 1 && modes[found].pooling < 0))
+        unsupported(r, key,
+                    "asks for a way of pooling that is not supported; supported is one of mean, cls, last token");
+    c->pooling = n == 1 && modes[found].pooling >= 0 ? (tp_pooling)modes[found].pooling : TP_POOL_MEAN;
 }
 
 static void read_length(tp_json_reader *r, tp_encoder_config *c) {
     c->max_tokens = (int)tp_json_int(r, "max_seq_length", c->n_positions, 1, TP_LM_MAX_VOCAB);
     if (c->max_tokens > c->n_positions) c->max_tokens = c->n_positions;
+    if (tp_json_bool(r, "do_lower_case", false))
+        unsupported(r, "do_lower_case", "is true; texts are lowered by tokenizers only (normalizer in tokenizer.json)");
 }
 
 /* Reads folder/name with that function; a file that is not there is no error. */

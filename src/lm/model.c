@@ -6,6 +6,7 @@
 #include "base/half.h"
 #include "base/mem.h"
 #include "base/model_path.h"
+#include "lm/encoder.h"
 #include "lm/family.h"
 #include "tensor/kernels.h"
 
@@ -216,7 +217,12 @@ static tp_lm *load_path(const char *path, bool with_tokenizer) {
 
 tp_lm *tp_lm_load(const char *model, bool with_tokenizer) {
     char *path = tp_model_path(model);
-    tp_lm *lm = path ? load_path(path, with_tokenizer) : NULL;
+    tp_lm *lm = NULL;
+    if (path && tp_encoder_is(path))
+        tp_fail(TP_ERR_UNSUPPORTED, "%s is an encoder, which neither generates nor scores; `telepathy embed` uses it",
+                path);
+    else if (path)
+        lm = load_path(path, with_tokenizer);
     tp_free(path);
     return lm;
 }
