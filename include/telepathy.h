@@ -95,11 +95,13 @@ typedef struct tp_engine tp_engine;
 enum {                    /* flags of tp_engine_load, or'ed */
        TP_ENGINE_F32 = 1, /* matrix products in f32; else their operands are rounded to bf16 and summed in f32 */
        TP_ENGINE_NO_TOKENIZER = 2, /* ids and embeddings only: the folder needs no tokenizer */
+       TP_ENGINE_MLOCK = 4,        /* read all weights now and keep them in memory (mlock) */
 };
 
-/* Loads a Hugging Face folder: config.json, safetensors, and a tokenizer unless told otherwise. Weights are mapped, not
- * read. NULL on error. Sessions and links borrow their engines: free those first. */
-tp_engine *tp_engine_load(const char *folder, unsigned flags);
+/* Loads a model: a Hugging Face folder (config.json, safetensors, and a tokenizer unless told otherwise), a .gguf file,
+ * or "org/name" or "org/name@revision" in the local Hugging Face cache. Weights are mapped, not read. NULL on error.
+ * Sessions and links borrow their engines: free those first. */
+tp_engine *tp_engine_load(const char *model, unsigned flags);
 void tp_engine_free(tp_engine *engine); /* takes NULL */
 
 typedef struct tp_engine_facts {
@@ -137,6 +139,18 @@ char *tp_engine_detokenize(const tp_engine *engine, const int32_t *ids, int64_t 
 /* The bytes of one token, borrowed, for printing while generating: *n (may be NULL) of them, perhaps not a whole
  * character. NULL (and 0) if there is no such token, or no tokenizer. */
 const char *tp_engine_piece(const tp_engine *engine, int32_t id, size_t *n);
+
+/* A conversation's message; the role is "system", "user" or "assistant". */
+typedef struct tp_message {
+    const char *role;
+    const char *content;
+} tp_message;
+
+/* The ids of a conversation as the model was trained to read it, ending where the assistant is to answer. `format`
+ * names a chat format (docs/chat.md); NULL: the one of the model's own template. *n_ids gets their number. NULL on
+ * error. */
+int32_t *tp_engine_chat(const tp_engine *engine, const char *format, const tp_message *messages, int64_t n_messages,
+                        int64_t *n_ids);
 
 /* A stretch of input: token ids, or rows in the place of tokens' embeddings. Exactly one of the two is set. Rows that
  * are the embeddings of tokens (hidden state 0) give the same bits as the tokens' ids. */
@@ -209,7 +223,7 @@ typedef struct tp_sampling {
     double top_p;          /* keep the fewest likeliest whose probabilities reach p together; 0, 1: all */
     double min_p;          /* keep those at least min_p times as likely as the likeliest; 0: all */
     double temperature;    /* divide logits by it, then draw; 0: no draw, the likeliest */
-    uint64_t seed;         /* the draw at a position is a function of seed, position and logits, and of nothing else */
+    uint64_t seed;         /* the draw at a position is a function of seed, position and logits, of nothing else */
 } tp_sampling;
 
 /* Gets each token as soon as it is known; false: no more after this one. It must not use the session. */

@@ -1,58 +1,10 @@
 /* The real program, end to end: what goes to stdout and what to stderr, and the exit codes that scripts rely on. */
-#include "check.h"
+#include "program.h"
 
-#include "base/file.h"
-#include "base/mem.h"
-#include "base/str.h"
 #include "cli/command.h"
 
 #include <jansson.h>
 #include <pty.h>
-#include <sys/wait.h>
-
-typedef struct outcome {
-    int code;
-    char *out, *err;
-} outcome;
-
-static char *dir; /* for everything that is written */
-
-/* Runs the program through the shell, `before` in front of it (environment settings), and forgets the one before. */
-static outcome telepathy(const char *before, const char *arguments) {
-    static outcome last;
-    tp_free(last.out);
-    tp_free(last.err);
-    char command[4096];
-    snprintf(command, sizeof command, "%s '%s/telepathy' </dev/null %s >'%s/out' 2>'%s/err'", before, TP_BINARY_DIR,
-             arguments, dir, dir);
-    int status = system(command);
-    assert_true(WIFEXITED(status));
-    last.code = WEXITSTATUS(status);
-    size_t n;
-    char path[4200];
-    snprintf(path, sizeof path, "%s/out", dir);
-    check_ok(tp_read_file(path, 0, &last.out, &n));
-    snprintf(path, sizeof path, "%s/err", dir);
-    check_ok(tp_read_file(path, 0, &last.err, &n));
-    return last;
-}
-
-/* A failure: nothing on stdout, one line on stderr that holds `sentence`. */
-static void expect_failure(const char *before, const char *arguments, int code, const char *sentence) {
-    outcome o = telepathy(before, arguments);
-    if (o.code != code || o.out[0] || strstr(o.err, sentence) == NULL)
-        fail_msg("telepathy %s: code %d, `%s` on stdout, `%s` on stderr; expected were code %d and `%s`", arguments,
-                 o.code, o.out, o.err, code, sentence);
-    char *end = strchr(o.err, '\n');
-    assert_true(end != NULL && end[1] == '\0');
-}
-
-static void expect_success(const char *before, const char *arguments, const char *answer) {
-    outcome o = telepathy(before, arguments);
-    if (o.code != 0 || strstr(o.out, answer) == NULL)
-        fail_msg("telepathy %s: code %d, `%s` on stdout, `%s` on stderr; expected was `%s`", arguments, o.code, o.out,
-                 o.err, answer);
-}
 
 static void every_command_has_a_manual(void **state) {
     (void)state;
@@ -207,24 +159,16 @@ static void write_corpus(const char *name, int n, bool broken) {
     check_ok(tp_writer_commit(w));
 }
 
-/* The text with `dir` for every @; valid until the next call. */
-static const char *in_dir(const char *text) {
-    static tp_str out;
-    tp_str_clear(&out);
-    for (; *text; text++) tp_str_append(&out, *text == '@' ? dir : text, *text == '@' ? strlen(dir) : 1);
-    return out.data;
-}
-
 static void a_tokenizer_is_trained_from_text(void **state) {
     (void)state;
     write_corpus("good.jsonl", 300, false);
     write_corpus("broken.jsonl", 300, true);
     const char *good = "tokenizer @/good.jsonl --vocab-size 300 --out @/tok";
-    expect_success("", in_dir(good), "byte-level BPE, 300 tokens, from 300 documents of ");
-    assert_non_null(strstr(telepathy("", in_dir(good)).err, "counting  300/300 documents"));
-    assert_null(strchr(telepathy("", in_dir(good)).err, '\r')); /* stderr is no terminal */
+    expect_success("", good, "byte-level BPE, 300 tokens, from 300 documents of ");
+    assert_non_null(strstr(telepathy("", good).err, "counting  300/300 documents"));
+    assert_null(strchr(telepathy("", good).err, '\r')); /* stderr is no terminal */
     outcome o = telepathy("TELEPATHY_QUIET=1 TELEPATHY_VOCAB_SIZE=300",
-                          in_dir("tokenizer @/good.jsonl --kind=sentencepiece --out @/sp"));
+                          "tokenizer @/good.jsonl --kind=sentencepiece --out @/sp");
     assert_int_equal(o.code, 0);
     assert_string_equal(o.err, "");
     assert_non_null(strstr(o.out, "sentencepiece BPE, 300 tokens"));
@@ -232,7 +176,7 @@ static void a_tokenizer_is_trained_from_text(void **state) {
     char *before, *after;
     size_t n, m;
     check_ok(tp_read_file(in_dir("@/tok/tokenizer.json"), 0, &before, &n));
-    o = telepathy("", in_dir("tokenizer @/broken.jsonl --vocab-size 280 --out @/tok"));
+    o = telepathy("", "tokenizer @/broken.jsonl --vocab-size 280 --out @/tok");
     assert_int_equal(o.code, 1);
     assert_string_equal(o.out, "");
     assert_non_null(strstr(o.err, "broken.jsonl line 301 is not valid JSON"));
@@ -242,13 +186,12 @@ static void a_tokenizer_is_trained_from_text(void **state) {
     tp_free(before);
     tp_free(after);
 
-    expect_failure("", in_dir("tokenizer @/absent.txt --out @/tok"), 1, "absent.txt: No such file");
+    expect_failure("", "tokenizer @/absent.txt --out @/tok", 1, "absent.txt: No such file");
     expect_failure("", "tokenizer --out x", 2, "FILES is missing");
-    expect_failure("", in_dir("tokenizer @/good.jsonl"), 2, "--out is missing");
-    expect_failure("", in_dir("tokenizer @/good.jsonl --out @/tok --kind bytes"), 2,
-                   "one of byte-level, sentencepiece");
-    expect_failure("", in_dir("tokenizer -q @/good.jsonl --out @/good.jsonl"), 1, "a file of that name exists");
-    expect_failure("", in_dir("tokenizer -q @/good.jsonl --out @/tok --vocab-size 10"), 1, "10 tokens is too small");
+    expect_failure("", "tokenizer @/good.jsonl", 2, "--out is missing");
+    expect_failure("", "tokenizer @/good.jsonl --out @/tok --kind bytes", 2, "one of byte-level, sentencepiece");
+    expect_failure("", "tokenizer -q @/good.jsonl --out @/good.jsonl", 1, "a file of that name exists");
+    expect_failure("", "tokenizer -q @/good.jsonl --out @/tok --vocab-size 10", 1, "10 tokens is too small");
 }
 
 /* Success: `expected` is the whole of stdout, and stderr is empty. */
@@ -261,31 +204,30 @@ static void expect_answer(const char *before, const char *arguments, const char 
 static void a_text_is_shown_as_tokens(void **state) {
     (void)state;
     write_corpus("good.jsonl", 300, false);
-    assert_int_equal(telepathy("", in_dir("tokenizer -q @/good.jsonl --vocab-size 300 --out @/tok")).code, 0);
+    assert_int_equal(telepathy("", "tokenizer -q @/good.jsonl --vocab-size 300 --out @/tok").code, 0);
     /* words of the training text became tokens, the others are bytes */
-    expect_answer("", in_dir("tokenize @/tok --pieces 'How many\\ \t moons'"),
+    expect_answer("", "tokenize @/tok --pieces 'How many\\ \t moons'",
                   "<|begin_of_text|>\nHow\n many\n\\\\\n \n\\t\n moons\n");
-    expect_answer("", in_dir("tokenize @/tok --pieces --no-add-special '\303\244'"), "\\xC3\n\\xA4\n");
-    expect_answer("", in_dir("tokenize @/tok --count 'How many moons'"), "4\n");
-    expect_answer("TELEPATHY_ADD_SPECIAL=off", in_dir("tokenize @/tok --count 'How many moons'"), "3\n");
+    expect_answer("", "tokenize @/tok --pieces --no-add-special '\303\244'", "\\xC3\n\\xA4\n");
+    expect_answer("", "tokenize @/tok --count 'How many moons'", "4\n");
+    expect_answer("TELEPATHY_ADD_SPECIAL=off", "tokenize @/tok --count 'How many moons'", "3\n");
     check_ok(tp_write_file(in_dir("@/text"), "How many moons\0How", 18)); /* stdin may hold zero bytes */
-    expect_answer("", in_dir("tokenize @/tok --count <@/text"), "6\n");
-    outcome o = telepathy("", in_dir("tokenize @/tok --no-add-special 'H'"));
+    expect_answer("", "tokenize @/tok --count <@/text", "6\n");
+    outcome o = telepathy("", "tokenize @/tok --no-add-special 'H'");
     assert_string_equal(o.out, "39\tH\n"); /* bytes stand in GPT-2's order */
-    expect_answer("", in_dir("tokenize @/tok --ids --no-add-special HIH"), "39 40 39\n");
-    o = telepathy("", in_dir("tokenize @/tok --json --no-add-special 'H'"));
+    expect_answer("", "tokenize @/tok --ids --no-add-special HIH", "39 40 39\n");
+    o = telepathy("", "tokenize @/tok --json --no-add-special 'H'");
     assert_true(tp_starts_with(o.out, "{\"kind\":\"byte-level BPE\",\"fingerprint\":\""));
     assert_non_null(strstr(o.out, "\"count\":1,\"ids\":[39],\"pieces\":[\"H\"]}\n"));
-    expect_answer("", in_dir("tokenize @/tok --no-add-special ''"), "");
+    expect_answer("", "tokenize @/tok --no-add-special ''", "");
     /* a special token written out is text, unless asked otherwise */
-    expect_answer("", in_dir("tokenize @/tok --no-add-special --parse-special --ids '<|begin_of_text|>'"), "298\n");
-    assert_true(
-        strtol(telepathy("", in_dir("tokenize @/tok --no-add-special --count '<|begin_of_text|>'")).out, NULL, 10) > 1);
+    expect_answer("", "tokenize @/tok --no-add-special --parse-special --ids '<|begin_of_text|>'", "298\n");
+    assert_true(strtol(telepathy("", "tokenize @/tok --no-add-special --count '<|begin_of_text|>'").out, NULL, 10) > 1);
 
-    expect_failure("", in_dir("tokenize @/absent x"), 1, "/absent");
-    expect_failure("", in_dir("tokenize @ x"), 1, "holds no tokenizer");
-    expect_failure("", in_dir("tokenize @/tok --ids --count x"), 2, "only one can be shown");
-    expect_failure("", in_dir("tokenize @/tok a b"), 2, "`b` is one argument too many");
+    expect_failure("", "tokenize @/absent x", 1, "/absent");
+    expect_failure("", "tokenize @ x", 1, "holds no tokenizer");
+    expect_failure("", "tokenize @/tok --ids --count x", 2, "only one can be shown");
+    expect_failure("", "tokenize @/tok a b", 2, "`b` is one argument too many");
 }
 
 /* The rows of bench in each form; which numbers stand in them is not the test's business. */

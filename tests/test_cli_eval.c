@@ -1,72 +1,17 @@
 /* train, eval, relay and info through the real program, on a tiny pair of models. */
-#include "tiny_pair.h"
+#include "tiny_pair.h" /* first, because program.h has a global `dir` */
 
-#include "base/json.h"
-#include "base/mem.h"
-
-#include <sys/wait.h>
-
-typedef struct outcome {
-    int code;
-    char *out, *err;
-} outcome;
-
-static char *dir;
-
-/* Runs the program with arguments in which each `@` stands for the folder; the outcome before is forgotten. */
-static outcome telepathy(const char *arguments) {
-    static outcome last;
-    tp_free(last.out);
-    tp_free(last.err);
-    char command[8192], *at = command;
-    at += snprintf(at, 4096, "'%s/telepathy' </dev/null --threads 1 ", TP_BINARY_DIR);
-    for (const char *c = arguments; *c; c++) at += *c == '@' ? sprintf(at, "%s", dir) : sprintf(at, "%c", *c);
-    sprintf(at, " >'%s/out' 2>'%s/err'", dir, dir);
-    int status = system(command);
-    assert_true(WIFEXITED(status));
-    last.code = WEXITSTATUS(status);
-    char path[4200];
-    size_t n;
-    snprintf(path, sizeof path, "%s/out", dir);
-    check_ok(tp_read_file(path, 0, &last.out, &n));
-    snprintf(path, sizeof path, "%s/err", dir);
-    check_ok(tp_read_file(path, 0, &last.err, &n));
-    return last;
-}
-
-/* A failure is one line on stderr that holds `sentence`, and nothing on stdout. */
-static void expect_failure(const char *arguments, int code, const char *sentence) {
-    outcome o = telepathy(arguments);
-    if (o.code != code || o.out[0] || strstr(o.err, sentence) == NULL)
-        fail_msg("telepathy %s: code %d, `%s` on stdout, `%s` on stderr; expected were code %d and `%s`", arguments,
-                 o.code, o.out, o.err, code, sentence);
-    char *end = strchr(o.err, '\n');
-    if (end == NULL || end[1]) fail_msg("telepathy %s: more than one line on stderr: `%s`", arguments, o.err);
-}
-
-static const char *expect_success(const char *arguments, const char *answer) {
-    outcome o = telepathy(arguments);
-    if (o.code != 0 || strstr(o.out, answer) == NULL)
-        fail_msg("telepathy %s: code %d, `%s` on stdout, `%s` on stderr; expected was `%s`", arguments, o.code, o.out,
-                 o.err, answer);
-    return o.out;
-}
-
-static json_t *expect_json(const char *arguments) {
-    const char *out = expect_success(arguments, "{");
-    json_t *value = tp_json_load_bytes(out, strlen(out), arguments);
-    check_not_null(value);
-    return value;
-}
+#include "program.h"
 
 static int set_up(void **state) {
     (void)state;
     dir = check_temp_dir();
+    setenv("OMP_NUM_THREADS", "1", 1);
     tiny_pair_make(dir);
     tiny_pair_write_task(dir, 90);
     tiny_pair_recipe(dir, "tiny.json", 60);
-    expect_success("train --recipe @/tiny.json --out @/a --quiet", "trained");
-    expect_success("train --recipe @/tiny.json --out @/b --seed 8 --quiet", "trained");
+    expect_success("", "train --recipe @/tiny.json --out @/a --quiet", "trained");
+    expect_success("", "train --recipe @/tiny.json --out @/b --seed 8 --quiet", "trained");
     return 0;
 }
 
@@ -78,7 +23,7 @@ static int tear_down(void **state) {
 
 static void eval_prints_the_table(void **state) {
     (void)state;
-    const char *table = expect_success("eval @/a --quiet --timed 2 --prompt-steps 8", "linear probe, mean state");
+    const char *table = expect_success("", "eval @/a --quiet --timed 2 --prompt-steps 8", "linear probe, mean state");
     static const char *const rows[] = {"random label",          "majority label", "words alone",
                                        "sender reads",          "receiver reads", "text relay",
                                        "linear probe, last",    "prompt tuned",   "bridge  ",
@@ -94,13 +39,13 @@ static void eval_prints_the_table(void **state) {
 static void eval_gives_json_and_keeps_it(void **state) {
     (void)state;
     json_t *value =
-        expect_json("eval @/a --quiet --timed 0 --methods bridge,majority,shuffled --max-test 30 --json --items");
+        expect_json("", "eval @/a --quiet --timed 0 --methods bridge,majority,shuffled --max-test 30 --json --items");
     json_t *run = json_array_get(json_object_get(value, "runs"), 0), *methods = json_object_get(run, "methods");
     assert_int_equal(json_object_size(methods), 3);
     json_t *bridge = json_object_get(json_object_get(json_object_get(methods, "bridge"), "readings"), "score");
     assert_int_equal(json_array_size(json_object_get(bridge, "predictions")), 30);
     assert_true(json_is_null(json_object_get(bridge, "sender_ms"))); /* no times were wanted */
-    json_t *saved = expect_json("eval @/a --saved --json --items");
+    json_t *saved = expect_json("", "eval @/a --saved --json --items");
     assert_true(json_equal(json_object_get(saved, "runs"), json_object_get(value, "runs")));
     json_decref(saved);
     json_decref(value);
@@ -108,16 +53,17 @@ static void eval_gives_json_and_keeps_it(void **state) {
 
 static void several_runs_share_a_table(void **state) {
     (void)state;
-    const char *table = expect_success("eval @/a @/b --quiet --timed 0 --methods random,majority,bridge", "seeds 7, 8");
+    const char *table =
+        expect_success("", "eval @/a @/b --quiet --timed 0 --methods random,majority,bridge", "seeds 7, 8");
     assert_non_null(strstr(table, "each seed"));
-    expect_success("eval @/a @/b --saved --markdown", "| method");
+    expect_success("", "eval @/a @/b --saved --markdown", "| method");
 }
 
 static void relay_answers(void **state) {
     (void)state;
-    const char *out = expect_success("relay @/a 'I saw cat there.' --verbose", "written by the receiver: ");
+    const char *out = expect_success("", "relay @/a 'I saw cat there.' --verbose", "written by the receiver: ");
     assert_non_null(strstr(out, "soft tokens: nearest"));
-    json_t *value = expect_json("relay @/a 'I saw cat there.' --json");
+    json_t *value = expect_json("", "relay @/a 'I saw cat there.' --json");
     double sum = 0;
     size_t i;
     json_t *label;
@@ -128,9 +74,10 @@ static void relay_answers(void **state) {
     assert_int_equal(json_integer_value(json_object_get(value, "text_bytes")), 16);
     json_decref(value);
     /* bytes that are no UTF-8, an empty text, a text longer than the context */
-    expect_success("relay @/a \"$(printf 'caf\\351')\" --json", "\"truncated\": false");
-    expect_success("relay @/a ''", "packet ");
-    value = expect_json("relay @/a \"$(yes dog | head -400)\" --json"); /* the sender's context, not the recipe's 512 */
+    expect_success("", "relay @/a \"$(printf 'caf\\351')\" --json", "\"truncated\": false");
+    expect_success("", "relay @/a ''", "packet ");
+    value =
+        expect_json("", "relay @/a \"$(yes dog | head -400)\" --json"); /* the sender's context, not the recipe's 512 */
     assert_true(json_is_true(json_object_get(value, "truncated")));
     assert_in_range(json_integer_value(json_object_get(value, "sender_tokens")), 250, 256);
     json_decref(value);
@@ -138,7 +85,7 @@ static void relay_answers(void **state) {
 
 static void info_tells_what_a_folder_holds(void **state) {
     (void)state;
-    json_t *value = expect_json("info @/sender --json --tensors");
+    json_t *value = expect_json("", "info @/sender --json --tensors");
     assert_string_equal(json_string_value(json_object_get(value, "family")), "llama");
     assert_int_equal(json_integer_value(json_object_get(value, "layers")), 4);
     json_int_t numbers = 0;
@@ -151,13 +98,13 @@ static void info_tells_what_a_folder_holds(void **state) {
     }
     assert_int_equal(numbers, json_integer_value(json_object_get(value, "parameters")));
     json_decref(value);
-    expect_success("info @/receiver", "SentencePiece BPE");
-    expect_success("info @/receiver --tensors", "lm_head.weight");
-    expect_success("eval @/b --quiet --timed 0 --methods majority", "majority label");
-    const char *out = expect_success("info @/b", "valid_accuracy");
+    expect_success("", "info @/receiver", "SentencePiece BPE");
+    expect_success("", "info @/receiver --tensors", "lm_head.weight");
+    expect_success("", "eval @/b --quiet --timed 0 --methods majority", "majority label");
+    const char *out = expect_success("", "info @/b", "valid_accuracy");
     assert_non_null(strstr(out, "majority label"));        /* its last evaluation */
     assert_non_null(strstr(out, "Text: {text}\\nLabel:")); /* on one line */
-    value = expect_json("info @/b --json --tensors");
+    value = expect_json("", "info @/b --json --tensors");
     assert_string_equal(json_string_value(json_object_get(value, "bridge")), "perceiver");
     assert_non_null(json_object_get(value, "results"));
     assert_true(json_array_size(json_object_get(value, "tensors")) > 10);
@@ -166,32 +113,33 @@ static void info_tells_what_a_folder_holds(void **state) {
 
 static void demo_goes_the_whole_way(void **state) {
     (void)state;
-    const char *out = expect_success("demo --sender @/sender --receiver @/receiver --out @/demo --steps 3 "
+    const char *out = expect_success("",
+                                     "demo --sender @/sender --receiver @/receiver --out @/demo --steps 3 "
                                      "--prompt-steps 4 --max-test 30 --quiet",
                                      "SYNTHETIC data");
     static const char *const parts[] = {"Bridge of ", "shuffled source", "right answer: ", "latent  8 soft tokens",
                                         "Try: telepathy relay "};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (strstr(out, parts[i]) == NULL) fail_msg("`%s` does not stand in\n%s", parts[i], out);
-    expect_failure("demo --sender @/nowhere --out @/demo2", 1, "nowhere");
-    expect_failure("demo --sender @/sender --receiver @/receiver --data @/nowhere --out @/demo2", 1, "nowhere");
+    expect_failure("", "demo --sender @/nowhere --out @/demo2", 1, "nowhere");
+    expect_failure("", "demo --sender @/sender --receiver @/receiver --data @/nowhere --out @/demo2", 1, "nowhere");
 }
 
 static void mistakes_get_one_sentence(void **state) {
     (void)state;
-    expect_failure("eval @/a --methods bridge,magic", 2, "there is no method `magic`; there are random,");
-    expect_failure("eval @/sender", 1, "adapter_config.json");
-    expect_failure("relay @/nowhere hello", 1, "nowhere");
-    expect_failure("info @/nowhere", 1, "nowhere does not exist");
-    expect_failure("info @", 1, "neither a model (config.json) nor a trained bridge (adapter_config.json)");
+    expect_failure("", "eval @/a --methods bridge,magic", 2, "there is no method `magic`; there are random,");
+    expect_failure("", "eval @/sender", 1, "adapter_config.json");
+    expect_failure("", "relay @/nowhere hello", 1, "nowhere");
+    expect_failure("", "info @/nowhere", 1, "nowhere does not exist");
+    expect_failure("", "info @", 1, "neither a model (config.json) nor a trained bridge (adapter_config.json)");
     /* models the bridge was not trained for */
-    expect_failure("relay @/a hello --sender @/receiver", 1, "sender");
-    expect_failure("eval @/a --receiver @/sender --quiet", 1, "receiver");
+    expect_failure("", "relay @/a hello --sender @/receiver", 1, "sender");
+    expect_failure("", "eval @/a --receiver @/sender --quiet", 1, "receiver");
     /* a run of another recipe in the same table */
     tiny_pair_recipe(dir, "other.json", 40);
-    expect_success("train --recipe @/other.json --out @/c --quiet", "trained");
-    expect_failure("eval @/a @/c --quiet --timed 0 --methods majority", 1, "are not runs of one recipe");
-    expect_failure("eval @/c --saved", 1, "eval.json");
+    expect_success("", "train --recipe @/other.json --out @/c --quiet", "trained");
+    expect_failure("", "eval @/a @/c --quiet --timed 0 --methods majority", 1, "are not runs of one recipe");
+    expect_failure("", "eval @/c --saved", 1, "eval.json");
 }
 
 /* A label of the test file that the bridge was not trained for. */
@@ -205,7 +153,8 @@ static void data_of_another_task_is_refused(void **state) {
     tp_writer_write(w, content, n);
     tp_writer_printf(w, "a stone,mineral\na rock,mineral\n");
     check_ok(tp_writer_commit(w));
-    expect_failure("eval @/a --quiet --timed 0 --methods majority", 1, "was trained for 3 labels, which are not the 4");
+    expect_failure("", "eval @/a --quiet --timed 0 --methods majority", 1,
+                   "was trained for 3 labels, which are not the 4");
     check_ok(tp_write_file(train, content, n));
     free(train);
     tp_free(content);

@@ -4,6 +4,8 @@
 #include "api/engine.h"
 
 #include "lm/generate.h"
+#include "lm/lock.h"
+#include "text/chat.h"
 
 #include <math.h>
 #include <string.h>
@@ -35,11 +37,15 @@ static void gather_facts(tp_engine *e) {
                                  .has_tokenizer = e->lm->tokenizer != NULL};
 }
 
-tp_engine *tp_engine_load(const char *folder, unsigned flags) {
-    TP_NEEDS_OR_NULL(folder);
-    if (flags & ~(unsigned)(TP_ENGINE_F32 | TP_ENGINE_NO_TOKENIZER))
+tp_engine *tp_engine_load(const char *model, unsigned flags) {
+    TP_NEEDS_OR_NULL(model);
+    if (flags & ~(unsigned)(TP_ENGINE_F32 | TP_ENGINE_NO_TOKENIZER | TP_ENGINE_MLOCK))
         return tp_fail_null(TP_ERR_ARGUMENT, "tp_engine_load: flags are 0x%x, some of which there are not", flags);
-    tp_lm *lm = tp_lm_load(folder, !(flags & TP_ENGINE_NO_TOKENIZER));
+    tp_lm *lm = tp_lm_load(model, !(flags & TP_ENGINE_NO_TOKENIZER));
+    if (lm && flags & TP_ENGINE_MLOCK && tp_lm_lock(lm) != TP_OK) {
+        tp_lm_free(lm);
+        return NULL;
+    }
     if (lm == NULL) return NULL;
     tp_engine *e = tp_alloc(sizeof *e);
     e->lm = lm;
@@ -98,6 +104,40 @@ const char *tp_engine_piece(const tp_engine *engine, int32_t id, size_t *n) {
     return piece;
 }
 
+/* A special token as it is written; NULL if there is none. */
+static char *written(const tp_tokenizer *tokenizer, int32_t id) {
+    size_t n;
+    const char *piece = id < 0 ? NULL : tp_tokenizer_piece(tokenizer, id, &n);
+    return piece ? tp_strndup(piece, n) : NULL;
+}
+
+int32_t *tp_engine_chat(const tp_engine *engine, const char *format, const tp_message *messages, int64_t n_messages,
+                        int64_t *n_ids) {
+    const tp_tokenizer *tokenizer = tokenizer_of(engine, __func__);
+    if (tokenizer == NULL) return NULL;
+    TP_NEEDS_OR_NULL(messages);
+    TP_NEEDS_OR_NULL(n_ids);
+    if (n_messages < 1) return tp_fail_null(TP_ERR_ARGUMENT, "%lld messages were given", (long long)n_messages);
+    tp_chat *chat = tp_chat_choose(format, NULL, engine->lm->path);
+    if (chat == NULL) return NULL;
+    tp_chat_message *turns = tp_alloc((size_t)n_messages * sizeof *turns);
+    for (int64_t i = 0; i < n_messages; i++)
+        turns[i] = (tp_chat_message){.role = messages[i].role ? messages[i].role : "",
+                                     .content = messages[i].content ? messages[i].content : ""};
+    char *bos = written(tokenizer, engine->facts.bos_id), *eos = written(tokenizer, tp_tokenizer_eos(tokenizer));
+    tp_chat_text text = {0};
+    tp_status status = tp_chat_render(chat, turns, (size_t)n_messages,
+                                      &(tp_chat_options){.generate = true, .bos = bos, .eos = eos}, &text);
+    int32_t *ids = NULL;
+    if (status == TP_OK) ids = tp_engine_tokenize(engine, text.text, text.len, text.flags, n_ids);
+    tp_free(text.text);
+    tp_free(bos);
+    tp_free(eos);
+    tp_free(turns);
+    tp_chat_free(chat);
+    return ids;
+}
+
 /* ---- inputs ---- */
 
 tp_status tp_engine_check_ids(const tp_engine *engine, const int32_t *ids, int64_t n) {
@@ -134,7 +174,8 @@ float *tp_engine_rows(const tp_engine *engine, const tp_input *inputs, int64_t n
     }
     if (n == 0) return tp_fail_null(TP_ERR_ARGUMENT, "the inputs are empty, there is nothing to run");
     float *rows = tp_try_alloc((size_t)(n * d), sizeof *rows), *at = rows;
-    for (int64_t s = 0; rows && s < n_inputs; at += inputs[s++].n * d) {
+    if (rows == NULL) return NULL;
+    for (int64_t s = 0; s < n_inputs; at += inputs[s++].n * d) {
         if (inputs[s].n == 0) continue;
         if (inputs[s].rows) memcpy(at, inputs[s].rows, (size_t)(inputs[s].n * d) * sizeof *at);
         for (int64_t i = 0; inputs[s].ids && i < inputs[s].n; i++)

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/experiment.h"
+#include "cli/input.h"
 #include "cli/piece.h"
 #include "eval/single.h"
 
@@ -10,12 +11,6 @@
 #include <string.h>
 
 enum { NEAREST = 3 };
-
-static void read_stdin(tp_str *text) {
-    char buffer[1 << 16];
-    for (size_t n; (n = fread(buffer, 1, sizeof buffer, stdin)) > 0;) tp_str_append(text, buffer, n);
-    while (text->len > 0 && (text->data[text->len - 1] == '\n' || text->data[text->len - 1] == '\r')) text->len--;
-}
 
 /* The labels' numbers, likeliest first. */
 static int *by_probability(const tp_single *s) {
@@ -139,8 +134,8 @@ static tp_status run(tp_args *args) {
     if (tp_args_given(args, "TEXT"))
         tp_str_append_text(&text, tp_args_text(args, "TEXT"));
     else
-        read_stdin(&text);
-    status = relay_text(args, &text, sender, receiver);
+        status = tp_read_text("-", true, &text);
+    if (status == TP_OK) status = relay_text(args, &text, sender, receiver);
     tp_str_free(&text);
     tp_free_models(sender, receiver);
     return status;

@@ -2,7 +2,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "cli/command.h"
+#include "cli/input.h"
 #include "cli/piece.h"
 #include "text/tokenizer.h"
 
@@ -42,11 +42,6 @@ static void print_tokens(tp_args *args, const tp_tokenizer *tokenizer, const tp_
     if (only_ids) putchar('\n');
 }
 
-static void read_stdin(tp_str *text) {
-    char buffer[1 << 16];
-    for (size_t n; (n = fread(buffer, 1, sizeof buffer, stdin)) > 0;) tp_str_append(text, buffer, n);
-}
-
 static tp_status run(tp_args *args) {
     if (tp_args_flag(args, "ids") + tp_args_flag(args, "pieces") + tp_args_flag(args, "count") +
             tp_args_flag(args, "json") >
@@ -55,14 +50,15 @@ static tp_status run(tp_args *args) {
     tp_tokenizer *tokenizer = tp_tokenizer_load(tp_args_text(args, "MODEL"), tp_args_text(args, "pattern"));
     if (tokenizer == NULL) return tp_last_status();
     tp_str text = {0};
+    tp_status status = TP_OK;
     if (tp_args_given(args, "TEXT"))
         tp_str_append_text(&text, tp_args_text(args, "TEXT"));
     else
-        read_stdin(&text);
+        status = tp_read_text("-", false, &text);
     unsigned flags = (tp_args_flag(args, "add-special") ? TP_TOKENS_ADD_SPECIAL : 0) |
                      (tp_args_flag(args, "parse-special") ? TP_TOKENS_PARSE_SPECIAL : 0);
     tp_ids ids = {0};
-    tp_status status = tp_tokenizer_encode(tokenizer, text.data ? text.data : "", text.len, flags, &ids);
+    if (status == TP_OK) status = tp_tokenizer_encode(tokenizer, text.data ? text.data : "", text.len, flags, &ids);
     if (status == TP_OK) {
         if (tp_args_flag(args, "count"))
             printf("%zu\n", ids.len);

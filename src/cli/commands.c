@@ -6,6 +6,9 @@
 /* One command a line. */
 /* clang-format off */
 #define COMMANDS(X) \
+    X(generate)     \
+    X(states)       \
+    X(inject)       \
     X(tokenizer)    \
     X(tokenize)     \
     X(pretrain)     \

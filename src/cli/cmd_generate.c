@@ -1,0 +1,162 @@
+/* `telepathy generate`: continues a text, or answers in a conversation. */
+#include "base/mem.h"
+#include "cli/input.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static tp_status continue_text(tp_args *args, const tp_engine *engine, const tp_str *text) {
+    tp_input prompt = {0};
+    unsigned flags = TP_TOKENS_ADD_SPECIAL | (tp_args_flag(args, "parse-special") ? TP_TOKENS_PARSE_SPECIAL : 0);
+    int32_t *ids = tp_engine_tokenize(engine, text->data ? text->data : "", text->len, flags, &prompt.n);
+    if (ids == NULL) return tp_last_status();
+    prompt.ids = ids;
+    tp_session *session = tp_args_session(args, engine, prompt.n);
+    tp_written written = {0};
+    if (session && tp_args_flag(args, "echo") && !tp_args_flag(args, "json")) fwrite(text->data, 1, text->len, stdout);
+    tp_status status = session ? tp_write(args, session, &prompt, 1, &written) : tp_last_status();
+    tp_written_free(&written);
+    tp_session_free(session);
+    tp_free(ids);
+    return status;
+}
+
+/* ---- conversations ---- */
+
+typedef struct conversation {
+    tp_message *messages;
+    size_t n, capacity;
+    tp_ids known; /* what the session holds */
+} conversation;
+
+static void add_message(conversation *c, const char *role, const char *text) {
+    tp_grow(&c->messages, &c->capacity, c->n, sizeof *c->messages);
+    c->messages[c->n++] = (tp_message){.role = role, .content = tp_strdup(text)};
+}
+
+/* Rewinds the session to what it has in common with ids, of which at least the last is run again. */
+static tp_status rewind_to_common(tp_session *session, conversation *c, const int32_t *ids, int64_t n,
+                                  int64_t *common) {
+    int64_t same = 0, known = (int64_t)c->known.len;
+    while (same < known && same < n - 1 && c->known.data[same] == ids[same]) same++;
+    *common = same;
+    c->known.len = (size_t)same;
+    return same < known ? tp_session_rewind(session, same) : TP_OK;
+}
+
+/* The answer to the messages so far, which becomes the next message. */
+static tp_status answer(tp_args *args, const tp_engine *engine, tp_session *session, conversation *c) {
+    int64_t n, common = 0;
+    int32_t *ids = tp_engine_chat(engine, tp_args_text(args, "chat-template"), c->messages, (int64_t)c->n, &n);
+    if (ids == NULL) return tp_last_status();
+    tp_session *own = session ? NULL : tp_args_session(args, engine, n); /* for a single question */
+    tp_written written = {0};
+    tp_status status = session || own ? TP_OK : tp_last_status();
+    if (session) status = rewind_to_common(session, c, ids, n, &common);
+    if (status == TP_OK)
+        status =
+            tp_write(args, session ? session : own, &(tp_input){.ids = ids + common, .n = n - common}, 1, &written);
+    for (int64_t i = common; i < n; i++) tp_ids_append(&c->known, ids[i]);
+    for (size_t i = 0; i < written.ids.len; i++) tp_ids_append(&c->known, written.ids.data[i]);
+    if (status == TP_OK) add_message(c, "assistant", written.text.data ? written.text.data : "");
+    tp_written_free(&written);
+    tp_session_free(own);
+    tp_free(ids);
+    return status;
+}
+
+/* Questions from stdin, a line each, until it ends. */
+static tp_status converse(tp_args *args, const tp_engine *engine, conversation *c) {
+    enum { ROOM = 4096 }; /* of a conversation, unless --ctx says otherwise */
+    int64_t most = tp_engine_get_facts(engine)->max_positions, room = most < ROOM ? most : ROOM;
+    tp_session *session = tp_session_new(engine, tp_args_given(args, "ctx") ? tp_args_int(args, "ctx") : room);
+    if (session == NULL) return tp_last_status();
+    bool person = isatty(STDIN_FILENO) && tp_terminal_is(stderr, false);
+    char *line = NULL;
+    size_t size = 0;
+    tp_status status = TP_OK;
+    while (status == TP_OK) {
+        signal(SIGINT, SIG_DFL); /* while nothing is generated, Ctrl-C just ends the program */
+        if (person) fputs("> ", stderr);
+        ssize_t n = getline(&line, &size, stdin);
+        if (n < 0) break;
+        while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = '\0';
+        if (n == 0) continue;
+        add_message(c, "user", line);
+        status = answer(args, engine, session, c);
+    }
+    if (person) fputc('\n', stderr);
+    free(line);
+    tp_session_free(session);
+    return status;
+}
+
+static tp_status chat(tp_args *args, const tp_engine *engine, const tp_str *text, bool given) {
+    conversation c = {0};
+    if (tp_args_given(args, "system")) add_message(&c, "system", tp_args_text(args, "system"));
+    if (given) add_message(&c, "user", text->data ? text->data : "");
+    tp_status status = given ? answer(args, engine, NULL, &c) : converse(args, engine, &c);
+    for (size_t i = 0; i < c.n; i++) tp_free((void *)(uintptr_t)c.messages[i].content);
+    tp_free(c.messages);
+    tp_ids_free(&c.known);
+    return status;
+}
+
+static tp_status run(tp_args *args) {
+    bool chats = tp_args_flag(args, "chat") || tp_args_given(args, "chat-template") || tp_args_given(args, "system");
+    bool given = tp_args_text(args, "prompt") || tp_args_text(args, "file");
+    tp_str text = {0};
+    tp_status status = tp_args_prompt(args, !chats, &text);
+    tp_engine *engine = status == TP_OK ? tp_args_engine(args, 0) : NULL;
+    if (status == TP_OK && engine == NULL) status = tp_last_status();
+    if (status == TP_OK) status = chats ? chat(args, engine, &text, given) : continue_text(args, engine, &text);
+    tp_engine_free(engine);
+    tp_str_free(&text);
+    return status;
+}
+
+const tp_command tp_cmd_generate = {
+    .name = "generate",
+    .summary = "continue a text with a model, or talk to it",
+    .text =
+        "Writes what the model makes of a text, token by token as it comes. The next token is drawn among the "
+        "likeliest: --repeat-penalty, --top-k, --top-p, --min-p and --temp narrow and weigh them, in this order "
+        "(llama.cpp's, whose defaults these are). The same --seed gives the same text; the number of threads may "
+        "change the last bits of the model's own numbers unless --math is f32. --temp 0 always takes the likeliest "
+        "token.\n\n"
+        "Characters are written whole: bytes that are none become U+FFFD. Text that may be the beginning of a --stop "
+        "text is held back until that is decided.\n\n"
+        "With --chat the text is a question, put as the model's own chat template has it; without a text the questions "
+        "are lines of stdin, and each answer goes on from what was said before. Ctrl-C ends an answer.",
+    .examples = "telepathy generate models/wren -p \"The capital of France\" -n 32\n"
+                "telepathy generate -m models/wren -f story.txt -n 200 --temp 0.6 --stop \"The End\"\n"
+                "echo \"Once upon a time\" | telepathy generate models/wren -p - --seed 7\n"
+                "telepathy generate org/model --chat -p \"Why is the sky blue?\"\n",
+    .options =
+        (const tp_option[]){
+            TP_OPTION_MODEL,
+            TP_OPTION_PROMPT,
+            TP_OPTION_FILE,
+            TP_OPTIONS_GENERATION,
+            {.name = "echo", .type = TP_OPT_FLAG, .help = "write the text itself first"},
+            {.name = "parse-special",
+             .type = TP_OPT_FLAG,
+             .help = "special tokens written out in the text become their ids"},
+            {.name = "chat", .type = TP_OPT_FLAG, .help = "the text is a question; use the model's chat template"},
+            {.name = "chat-template",
+             .type = TP_OPT_TEXT,
+             .value = "NAME",
+             .help = "the chat format to use (docs/chat.md lists them), or a file with a template; means --chat"},
+            {.name = "system",
+             .type = TP_OPT_TEXT,
+             .help = "what the model is told before all questions; means --chat"},
+            TP_OPTION_MATH("bf16"),
+            TP_OPTION_MLOCK,
+            {0},
+        },
+    .run = run,
+};
