@@ -23,16 +23,26 @@ for library in libtelepathy.a libtelepathy.so; do
 done
 case $libs in *-ltelepathy*) ;; *) echo "FAILED: pkg-config gives: $libs" >&2; exit 1 ;; esac
 
-# The examples compile against what was installed, and find the shared library: without arguments each says how it is used.
+# The examples compile against what was installed and run with the shared library: without arguments each says how it is
+# used, with some it does its work.
+source=$(dirname "$0")/..
 library=$(find "$prefix" -name libtelepathy.so)
 sanitize= # a library with sanitizers wants a program with them
 if grep -q '^TP_SANITIZE:BOOL=ON' "$build/CMakeCache.txt"; then sanitize=-fsanitize=address,undefined; fi
-for example in "$(dirname "$0")"/../examples/*.c; do
+for example in "$source"/examples/*.c; do
     # shellcheck disable=SC2046,SC2086 # flags are words
     cc $sanitize -std=c17 -Wall -Wextra -Wpedantic -Werror "$example" -o "$root/example" $(pkg-config --cflags --libs telepathy) -lm
     status=0
     LD_LIBRARY_PATH="${library%/*}" "$root/example" 2>"$root/usage" || status=$?
     [ $status = 2 ] && grep -q '^usage: ' "$root/usage" || { echo "FAILED: $example gives $status" >&2; exit 1; }
+    case $example in
+    */generate.c) set -- "A bee is" 4 7; answer='^A bee is.' ;;
+    */read_states.c) set -- "A bee" 0 3; answer='^layer 3 ' ;;
+    */inject_embeddings.c) set -- "The" " king queen" " of"; answer='^5[.] ".*" (logit ' ;;
+    *) echo "FAILED: $example is not run here" >&2; exit 1 ;;
+    esac
+    LD_LIBRARY_PATH="${library%/*}" "$root/example" "$source/models/wren" "$@" >"$root/answer"
+    grep -q "$answer" "$root/answer" || { echo "FAILED: $example answers:" >&2; cat "$root/answer" >&2; exit 1; }
 done
 
 # The shared library exports what the header declares: nothing more, nothing less.

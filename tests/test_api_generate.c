@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "text/unicode.h"
 
+#include <pthread.h>
+
 typedef struct {
     int32_t ids[64];
     int n, stop_at;
@@ -139,6 +141,56 @@ static void texts_come_whole_and_stop_where_told(void **state) {
     tp_free(plain);
 }
 
+/* ---- threads ---- */
+
+enum { N_THREADS = 4 };
+
+typedef struct {
+    const tp_engine *engine;
+    uint64_t seed;
+    both_heard heard;
+    float *states; /* [5, d_model]: of layer 3, of the first five tokens written */
+} job;
+
+static void *write_and_read(void *argument) {
+    job *j = argument;
+    tp_session *session;
+    tp_generation options = {.max_new = 24,
+                             .ignore_eos = true,
+                             .on_token = hear_one,
+                             .on_text = hear_other,
+                             .context = &j->heard,
+                             .sampling = {.temperature = 1, .top_k = 50, .seed = j->seed}};
+    write_behind(j->engine, &options, &session);
+    tp_session_free(session);
+    tp_input written = {.ids = j->heard.tokens.ids, .n = 5};
+    check_ok(tp_engine_states(j->engine, &written, 1, (const int32_t[]){3}, 1, j->states));
+    return NULL;
+}
+
+/* Sessions of one engine in four threads at once write and read what they do one after the other. */
+static void sessions_do_not_disturb_each_other(void **state) {
+    size_t bytes = 5 * (size_t)tp_engine_get_facts(*state)->d_model * sizeof(float);
+    job alone[N_THREADS] = {{0}}, together[N_THREADS] = {{0}};
+    pthread_t threads[N_THREADS];
+    for (int t = 0; t < N_THREADS; t++) {
+        alone[t] = (job){.engine = *state, .seed = (uint64_t)t, .states = tp_alloc(bytes)};
+        together[t] = (job){.engine = *state, .seed = (uint64_t)t, .states = tp_alloc(bytes)};
+        write_and_read(&alone[t]);
+    }
+    for (int t = 0; t < N_THREADS; t++)
+        assert_int_equal(pthread_create(&threads[t], NULL, write_and_read, &together[t]), 0);
+    for (int t = 0; t < N_THREADS; t++) {
+        pthread_join(threads[t], NULL);
+        assert_memory_equal(together[t].heard.tokens.ids, alone[t].heard.tokens.ids, 24 * sizeof(int32_t));
+        assert_string_equal(together[t].heard.text.text, alone[t].heard.text.text);
+        assert_memory_equal(together[t].states, alone[t].states, bytes);
+        tp_free(alone[t].states);
+        tp_free(together[t].states);
+    }
+    assert_memory_not_equal(alone[0].heard.tokens.ids, alone[1].heard.tokens.ids, 24 * sizeof(int32_t));
+}
+
 static int load(void **state) {
     *state = tp_engine_load(TP_SOURCE_DIR "/models/wren", TP_ENGINE_F32);
     return *state == NULL;
@@ -153,6 +205,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sampled_text_depends_on_the_seed_alone),
         cmocka_unit_test(texts_come_whole_and_stop_where_told),
+        cmocka_unit_test(sessions_do_not_disturb_each_other),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

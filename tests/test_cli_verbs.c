@@ -245,6 +245,30 @@ static void the_same_seed_gives_the_same_text(void **state) {
     free(greedy);
 }
 
+/* What is on disk is not read again, and changes nothing; a cache of another type is refused. */
+static void a_prompt_cache_changes_nothing(void **state) {
+    (void)state;
+    const char *plain = "generate " WREN " -p 'The capital of France' -n 12 -s 4 --math f32";
+    char *wanted = strdup(expect_success("", plain, "")), arguments[512];
+    for (int k = 0; k < 2; k++) {
+        snprintf(arguments, sizeof arguments, "%s --prompt-cache @/cache", plain);
+        assert_string_equal(expect_success("", arguments, ""), wanted);
+    }
+    expect_success("", "generate " WREN " -p 'The capital of Spain' -n 4 --prompt-cache @/cache --math f32", "");
+    assert_string_equal(expect_success("", arguments, ""), wanted);
+    free(wanted);
+    expect_failure("", "generate " WREN " -p 'The capital' -n 4 --prompt-cache @/cache --cache-type i8", 1, "cache");
+    expect_failure("", "generate " TP_SOURCE_DIR "/models/finch -p 'The capital' -n 4 --prompt-cache @/cache", 1,
+                   "cache");
+    const char *const types[] = {"f16", "bf16", "i8"};
+    for (int k = 0; k < 3; k++) {
+        snprintf(arguments, sizeof arguments, "%s --cache-type %s --prompt-cache @/%s", plain, types[k], types[k]);
+        char *first = strdup(expect_success("", arguments, ""));
+        assert_string_equal(expect_success("", arguments, ""), first);
+        free(first);
+    }
+}
+
 static void endings_are_told(void **state) {
     (void)state;
     json_t *value = expect_json("", "generate " WREN " -p 'A bee' -n 3 --json");
@@ -371,6 +395,7 @@ int main(void) {
         cmocka_unit_test(injected_embeddings_give_the_bits_of_the_text),
         cmocka_unit_test(text_may_stand_before_and_behind),
         cmocka_unit_test(the_same_seed_gives_the_same_text),
+        cmocka_unit_test(a_prompt_cache_changes_nothing),
         cmocka_unit_test(endings_are_told),
         cmocka_unit_test(conversations_go_on),
         cmocka_unit_test(an_interrupted_generation_ends_cleanly),

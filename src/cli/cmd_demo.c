@@ -154,14 +154,10 @@ static tp_status work(tp_args *args, const tp_recipe *recipe, const tp_task *tas
 }
 
 static tp_status load_and_work(tp_args *args, tp_recipe *recipe) {
-    if (tp_args_given(args, "data")) tp_recipe_set_text(&recipe->task.data, tp_args_text(args, "data"));
-    if (tp_args_given(args, "seed")) recipe->seed = (uint64_t)tp_args_int(args, "seed");
-    if (tp_args_given(args, "steps")) recipe->optimiser.steps = tp_args_int(args, "steps");
-    if (tp_args_given(args, "max-test")) recipe->task.max_test = tp_args_int(args, "max-test");
     default_model(&recipe->models.sender);
     default_model(&recipe->models.receiver);
-    if (tp_args_given(args, "sender")) tp_recipe_set_text(&recipe->models.sender, tp_args_text(args, "sender"));
-    if (tp_args_given(args, "receiver")) tp_recipe_set_text(&recipe->models.receiver, tp_args_text(args, "receiver"));
+    tp_args_override(args, recipe);
+    if (tp_args_given(args, "max-test")) recipe->task.max_test = tp_args_int(args, "max-test");
     tp_lm *sender, *receiver;
     TP_TRY(tp_recipe_load_models(recipe, &sender, &receiver));
     tp_task *task = tp_recipe_load_task(recipe);
@@ -208,12 +204,7 @@ const tp_command tp_cmd_demo = {
              .type = TP_OPT_PATH,
              .value = "DIR",
              .help = "folder of the run (default: demo-run beside the program)"},
-            {.name = "steps",
-             .type = TP_OPT_INT,
-             .value = "N",
-             .min = 1,
-             .max = 1e9,
-             .help = "updates (default: the recipe's)"},
+            TP_OPTION_RECIPE_STEPS,
             {.name = "prompt-steps",
              .type = TP_OPT_INT,
              .value = "N",
@@ -227,13 +218,7 @@ const tp_command tp_cmd_demo = {
              .min = 0,
              .max = 1e9,
              .help = "test rows to take (default: the recipe's)"},
-            {.name = "seed",
-             .letter = 's',
-             .type = TP_OPT_INT,
-             .value = "N",
-             .min = 0,
-             .max = 0x1p53,
-             .help = "seed of every random stream (default: the recipe's)"},
+            TP_OPTION_RECIPE_SEED,
             {0},
         },
     .run = run,

@@ -1,4 +1,5 @@
 /* `telepathy generate`: continues a text, or answers in a conversation. */
+#include "base/file.h"
 #include "base/mem.h"
 #include "cli/input.h"
 #include "cli/terminal.h"
@@ -15,10 +16,14 @@ static tp_status continue_text(tp_args *args, const tp_engine *engine, const tp_
     int32_t *ids = tp_engine_tokenize(engine, text->data ? text->data : "", text->len, flags, &prompt.n);
     if (ids == NULL) return tp_last_status();
     prompt.ids = ids;
-    tp_session *session = tp_args_session(args, engine, prompt.n);
+    const char *cache = tp_args_text(args, "prompt-cache");
+    tp_session *session = tp_args_session(args, engine, prompt.n, cache != NULL);
     tp_written written = {0};
     if (session && tp_args_flag(args, "echo") && !tp_args_flag(args, "json")) fwrite(text->data, 1, text->len, stdout);
-    tp_status status = session ? tp_write(args, session, &prompt, 1, &written) : tp_last_status();
+    tp_status status = session ? TP_OK : tp_last_status();
+    if (status == TP_OK && cache && tp_path_exists(cache)) status = tp_session_load(session, cache);
+    if (status == TP_OK) status = tp_write(args, session, &prompt, 1, &written);
+    if (status == TP_OK && cache) status = tp_session_save(session, cache);
     tp_written_free(&written);
     tp_session_free(session);
     tp_free(ids);
@@ -30,7 +35,6 @@ static tp_status continue_text(tp_args *args, const tp_engine *engine, const tp_
 typedef struct conversation {
     tp_message *messages;
     size_t n, capacity;
-    tp_ids known; /* what the session holds */
 } conversation;
 
 static void add_message(conversation *c, const char *role, const char *text) {
@@ -38,30 +42,16 @@ static void add_message(conversation *c, const char *role, const char *text) {
     c->messages[c->n++] = (tp_message){.role = role, .content = tp_strdup(text)};
 }
 
-/* Rewinds the session to what it has in common with ids, of which at least the last is run again. */
-static tp_status rewind_to_common(tp_session *session, conversation *c, const int32_t *ids, int64_t n,
-                                  int64_t *common) {
-    int64_t same = 0, known = (int64_t)c->known.len;
-    while (same < known && same < n - 1 && c->known.data[same] == ids[same]) same++;
-    *common = same;
-    c->known.len = (size_t)same;
-    return same < known ? tp_session_rewind(session, same) : TP_OK;
-}
-
 /* The answer to the messages so far, which becomes the next message. */
 static tp_status answer(tp_args *args, const tp_engine *engine, tp_session *session, conversation *c) {
-    int64_t n, common = 0;
+    int64_t n;
     int32_t *ids = tp_engine_chat(engine, tp_args_text(args, "chat-template"), c->messages, (int64_t)c->n, &n);
     if (ids == NULL) return tp_last_status();
-    tp_session *own = session ? NULL : tp_args_session(args, engine, n); /* for a single question */
+    tp_session *own = session ? NULL : tp_args_session(args, engine, n, false); /* for a single question */
+    if (session == NULL) session = own;
     tp_written written = {0};
-    tp_status status = session || own ? TP_OK : tp_last_status();
-    if (session) status = rewind_to_common(session, c, ids, n, &common);
-    if (status == TP_OK)
-        status =
-            tp_write(args, session ? session : own, &(tp_input){.ids = ids + common, .n = n - common}, 1, &written);
-    for (int64_t i = common; i < n; i++) tp_ids_append(&c->known, ids[i]);
-    for (size_t i = 0; i < written.ids.len; i++) tp_ids_append(&c->known, written.ids.data[i]);
+    tp_status status =
+        session ? tp_write(args, session, &(tp_input){.ids = ids, .n = n}, 1, &written) : tp_last_status();
     if (status == TP_OK) add_message(c, "assistant", written.text.data ? written.text.data : "");
     tp_written_free(&written);
     tp_session_free(own);
@@ -73,7 +63,8 @@ static tp_status answer(tp_args *args, const tp_engine *engine, tp_session *sess
 static tp_status converse(tp_args *args, const tp_engine *engine, conversation *c) {
     enum { ROOM = 4096 }; /* of a conversation, unless --ctx says otherwise */
     int64_t most = tp_engine_get_facts(engine)->max_positions, room = most < ROOM ? most : ROOM;
-    tp_session *session = tp_session_new(engine, tp_args_given(args, "ctx") ? tp_args_int(args, "ctx") : room);
+    tp_session *session = tp_session_new_cached(engine, tp_args_given(args, "ctx") ? tp_args_int(args, "ctx") : room,
+                                                (tp_cache_type)tp_args_choice(args, "cache-type"));
     if (session == NULL) return tp_last_status();
     bool person = isatty(STDIN_FILENO) && tp_terminal_is(stderr, false);
     char *line = NULL;
@@ -102,7 +93,6 @@ static tp_status chat(tp_args *args, const tp_engine *engine, const tp_str *text
     tp_status status = given ? answer(args, engine, NULL, &c) : converse(args, engine, &c);
     for (size_t i = 0; i < c.n; i++) tp_free((void *)(uintptr_t)c.messages[i].content);
     tp_free(c.messages);
-    tp_ids_free(&c.known);
     return status;
 }
 
@@ -143,6 +133,10 @@ const tp_command tp_cmd_generate = {
             TP_OPTION_FILE,
             TP_OPTIONS_GENERATION,
             {.name = "echo", .type = TP_OPT_FLAG, .help = "write the text itself first"},
+            {.name = "prompt-cache",
+             .type = TP_OPT_PATH,
+             .value = "FILE",
+             .help = "what was read and written is kept here, and what a text shares with it is not read again"},
             {.name = "parse-special",
              .type = TP_OPT_FLAG,
              .help = "special tokens written out in the text become their ids"},

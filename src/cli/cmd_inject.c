@@ -23,7 +23,7 @@ static tp_status inject(tp_args *args, const tp_engine *engine, tp_input inputs[
                                        tp_engine_get_facts(engine)->d_model, &inputs[1].n);
     if (inputs[1].rows == NULL) return tp_last_status();
     if (n_labels > 0) return tp_print_scores(args, engine, inputs, 3, labels, n_labels);
-    tp_session *session = tp_args_session(args, engine, inputs[0].n + inputs[1].n + inputs[2].n);
+    tp_session *session = tp_args_session(args, engine, inputs[0].n + inputs[1].n + inputs[2].n, false);
     if (session == NULL) return tp_last_status();
     tp_written written;
     tp_status status = tp_write(args, session, inputs, 3, &written);

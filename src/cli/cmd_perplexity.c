@@ -1,10 +1,8 @@
 /* `telepathy perplexity`: how well a model predicts text. */
-#include "cli/command.h"
+#include "cli/verbs.h"
 #include "train/pretrain.h"
 
 #include <stdio.h>
-
-static const char *const maths[] = {"f32", "bf16", NULL}; /* in the order of tp_math */
 
 static tp_status run(tp_args *args) {
     const char *const *files;
@@ -36,20 +34,9 @@ const tp_command tp_cmd_perplexity = {
     .options =
         (const tp_option[]){
             TP_OPTION_MODEL,
-            {.name = "FILES",
-             .type = TP_OPT_PATH,
-             .positional = true,
-             .many = true,
-             .required = true,
-             .help = "text: .jsonl (field `text`) or .txt files, .gz or not, or folders of them"},
-            {.name = "ctx",
-             .letter = 'c',
-             .type = TP_OPT_INT,
-             .fallback = "512",
-             .min = 2,
-             .max = 1 << 20,
-             .help = "longest sequence, in tokens"},
-            {.name = "math", .type = TP_OPT_CHOICE, .choices = maths, .fallback = "f32", .help = "matrix products in"},
+            TP_OPTION_TEXT_FILES,
+            TP_OPTION_SEQUENCE,
+            TP_OPTION_MATH("f32"),
             TP_OPTION_JSON,
             {0},
         },

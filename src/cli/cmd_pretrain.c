@@ -1,12 +1,10 @@
 /* `telepathy pretrain`: trains a small decoder from text. */
-#include "cli/command.h"
 #include "cli/terminal.h"
+#include "cli/verbs.h"
 #include "train/pretrain.h"
 
 #include <math.h>
 #include <stdio.h>
-
-static const char *const maths[] = {"f32", "bf16", NULL}; /* in the order of tp_math */
 
 /* As JSON has it: what is no number (nothing was held out) is null. */
 static const char *number(double x, char out[32]) {
@@ -75,12 +73,7 @@ const tp_command tp_cmd_pretrain = {
     .examples = "telepathy pretrain --config recipes/pretrain/wren.json --tokenizer models/wren --out run corpus/\n",
     .options =
         (const tp_option[]){
-            {.name = "FILES",
-             .type = TP_OPT_PATH,
-             .positional = true,
-             .many = true,
-             .required = true,
-             .help = "the text to train from: .jsonl (field `text`) or .txt files, .gz or not, or folders of them"},
+            TP_OPTION_TEXT_FILES,
             {.name = "config", .type = TP_OPT_PATH, .value = "FILE", .required = true, .help = "shape of the model"},
             {.name = "tokenizer", .type = TP_OPT_PATH, .value = "DIR", .required = true, .help = "its tokenizer"},
             {.name = "out", .type = TP_OPT_PATH, .value = "DIR", .required = true, .help = "folder to write into"},
@@ -97,13 +90,7 @@ const tp_command tp_cmd_pretrain = {
              .min = 1,
              .max = 1 << 24,
              .help = "tokens in an update, at most"},
-            {.name = "ctx",
-             .letter = 'c',
-             .type = TP_OPT_INT,
-             .fallback = "512",
-             .min = 2,
-             .max = 1 << 20,
-             .help = "longest sequence, in tokens"},
+            TP_OPTION_SEQUENCE,
             {.name = "lr",
              .type = TP_OPT_REAL,
              .fallback = "2e-3",
@@ -154,7 +141,7 @@ const tp_command tp_cmd_pretrain = {
              .fallback = "200",
              .max = 1e9,
              .help = "updates between saved states"},
-            {.name = "math", .type = TP_OPT_CHOICE, .choices = maths, .fallback = "bf16", .help = "matrix products in"},
+            TP_OPTION_MATH("bf16"),
             TP_OPTION_SEED,
             TP_OPTION_JSON,
             {0},

@@ -77,12 +77,7 @@ const tp_command tp_cmd_tokenizer = {
                 "telepathy tokenize models/mine \"How many moons has Mars?\"\n",
     .options =
         (const tp_option[]){
-            {.name = "FILES",
-             .type = TP_OPT_PATH,
-             .positional = true,
-             .many = true,
-             .required = true,
-             .help = "the text to train from: files or folders"},
+            TP_OPTION_TEXT_FILES,
             {.name = "kind", .type = TP_OPT_CHOICE, .choices = kinds, .fallback = "byte-level", .help = "one of"},
             {.name = "vocab-size",
              .type = TP_OPT_INT,

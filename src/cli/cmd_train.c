@@ -7,17 +7,13 @@
 
 /* What the command line says wins over the recipe. */
 static void override(tp_args *args, tp_recipe *r) {
-    if (tp_args_given(args, "sender")) tp_recipe_set_text(&r->models.sender, tp_args_text(args, "sender"));
-    if (tp_args_given(args, "receiver")) tp_recipe_set_text(&r->models.receiver, tp_args_text(args, "receiver"));
-    if (tp_args_given(args, "data")) tp_recipe_set_text(&r->task.data, tp_args_text(args, "data"));
+    tp_args_override(args, r);
     if (tp_args_given(args, "task")) tp_recipe_set_text(&r->task.name, tp_args_text(args, "task"));
     if (tp_args_given(args, "train-file")) tp_recipe_set_text(&r->task.train_file, tp_args_text(args, "train-file"));
     if (tp_args_given(args, "test-file")) tp_recipe_set_text(&r->task.test_file, tp_args_text(args, "test-file"));
     if (tp_args_given(args, "text-column")) tp_recipe_set_text(&r->task.text_column, tp_args_text(args, "text-column"));
     if (tp_args_given(args, "label-column"))
         tp_recipe_set_text(&r->task.label_column, tp_args_text(args, "label-column"));
-    if (tp_args_given(args, "seed")) r->seed = (uint64_t)tp_args_int(args, "seed");
-    if (tp_args_given(args, "steps")) r->optimiser.steps = tp_args_int(args, "steps");
 }
 
 static tp_status train(tp_args *args, tp_recipe *recipe) {
@@ -98,19 +94,8 @@ const tp_command tp_cmd_train = {
              .type = TP_OPT_TEXT,
              .value = "NAME",
              .help = "column or key of the label [label]"},
-            {.name = "seed",
-             .letter = 's',
-             .type = TP_OPT_INT,
-             .value = "N",
-             .min = 0,
-             .max = 0x1p53,
-             .help = "seed of every random stream (default: the recipe's)"},
-            {.name = "steps",
-             .type = TP_OPT_INT,
-             .value = "N",
-             .min = 1,
-             .max = 1e9,
-             .help = "updates (default: the recipe's)"},
+            TP_OPTION_RECIPE_SEED,
+            TP_OPTION_RECIPE_STEPS,
             {.name = "save-every",
              .type = TP_OPT_INT,
              .value = "N",

@@ -61,7 +61,18 @@ const tp_command *tp_command_find(const char *name); /* NULL if there is none */
 #define TP_OPTION_MODEL                                                                                                \
     {                                                                                                                  \
         .name = "MODEL", .letter = 'm', .type = TP_OPT_PATH, .positional = true, .required = true,                     \
-        .help = "a model: its folder"                                                                                  \
+        .help = "a model: its folder, a .gguf file, or org/name in the Hugging Face cache"                             \
+    }
+/* Text to train or measure on, for tp_corpus_open. */
+#define TP_OPTION_TEXT_FILES                                                                                           \
+    {                                                                                                                  \
+        .name = "FILES", .type = TP_OPT_PATH, .positional = true, .many = true, .required = true,                      \
+        .help = "text: .jsonl (field `text`) or .txt files, .gz or not, or folders of them"                            \
+    }
+#define TP_OPTION_SEQUENCE                                                                                             \
+    {                                                                                                                  \
+        .name = "ctx", .letter = 'c', .type = TP_OPT_INT, .fallback = "512", .min = 2, .max = 1 << 20,                 \
+        .help = "longest sequence, in tokens"                                                                          \
     }
 #define TP_OPTION_SEED                                                                                                 \
     {                                                                                                                  \

@@ -48,3 +48,11 @@ void tp_free_models(tp_lm *sender, tp_lm *receiver) {
     if (receiver != sender) tp_lm_free(receiver);
     tp_lm_free(sender);
 }
+
+void tp_args_override(const tp_args *args, tp_recipe *r) {
+    if (tp_args_given(args, "sender")) tp_recipe_set_text(&r->models.sender, tp_args_text(args, "sender"));
+    if (tp_args_given(args, "receiver")) tp_recipe_set_text(&r->models.receiver, tp_args_text(args, "receiver"));
+    if (tp_args_given(args, "data")) tp_recipe_set_text(&r->task.data, tp_args_text(args, "data"));
+    if (tp_args_given(args, "seed")) r->seed = (uint64_t)tp_args_int(args, "seed");
+    if (tp_args_given(args, "steps")) r->optimiser.steps = tp_args_int(args, "steps");
+}

@@ -17,6 +17,19 @@
         .name = "data", .type = TP_OPT_PATH, .value = "DIR",                                                           \
         .help = "folder with the task's files, or the folder above it"                                                 \
     }
+#define TP_OPTION_RECIPE_SEED                                                                                          \
+    {                                                                                                                  \
+        .name = "seed", .letter = 's', .type = TP_OPT_INT, .value = "N", .min = 0, .max = 0x1p53,                      \
+        .help = "seed of every random stream (default: the recipe's)"                                                  \
+    }
+#define TP_OPTION_RECIPE_STEPS                                                                                         \
+    {                                                                                                                  \
+        .name = "steps", .type = TP_OPT_INT, .value = "N", .min = 1, .max = 1e9,                                       \
+        .help = "updates (default: the recipe's)"                                                                      \
+    }
+
+/* Takes over what both `demo` and `train` let the command line say: models, data, seed, steps. */
+void tp_args_override(const tp_args *args, tp_recipe *recipe);
 
 /* Reads the task that a recipe describes. NULL on error. */
 tp_task *tp_recipe_load_task(const tp_recipe *recipe);

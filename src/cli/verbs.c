@@ -12,6 +12,7 @@
 #include <string.h>
 
 const char *const tp_math_names[] = {"f32", "bf16", NULL};
+const char *const tp_cache_type_names[] = {"f32", "f16", "bf16", "i8", NULL}; /* in the order of tp_cache_type */
 
 tp_engine *tp_args_engine(const tp_args *args, unsigned flags) {
     if (tp_args_choice(args, "math") == 0) flags |= TP_ENGINE_F32;
@@ -19,14 +20,15 @@ tp_engine *tp_args_engine(const tp_args *args, unsigned flags) {
     return tp_engine_load(tp_args_text(args, "MODEL"), flags);
 }
 
-tp_session *tp_args_session(const tp_args *args, const tp_engine *engine, int64_t n_prompt) {
+tp_session *tp_args_session(const tp_args *args, const tp_engine *engine, int64_t n_prompt, bool whole) {
     int64_t most = tp_engine_get_facts(engine)->max_positions, wanted = tp_args_int(args, "predict");
     int64_t capacity = tp_args_given(args, "ctx") ? tp_args_int(args, "ctx") : most;
-    if (!tp_args_given(args, "ctx") && wanted >= 0 && n_prompt + wanted < most) capacity = n_prompt + wanted;
+    if (!tp_args_given(args, "ctx") && !whole && wanted >= 0 && n_prompt + wanted < most) capacity = n_prompt + wanted;
     if (n_prompt > capacity)
         return tp_fail_null(TP_ERR_ARGUMENT, "the input has %lld positions, the context has %lld", (long long)n_prompt,
                             (long long)capacity);
-    return tp_session_new(engine, capacity < 1 ? 1 : capacity);
+    return tp_session_new_cached(engine, capacity < 1 ? 1 : capacity,
+                                 (tp_cache_type)tp_args_choice(args, "cache-type"));
 }
 
 /* ---- writing ---- */
@@ -104,11 +106,11 @@ tp_status tp_write(const tp_args *args, tp_session *session, const tp_input *inp
     static const char *const endings[] = {"length", "eos", "stop", "interrupted"};
     *out = (tp_written){0};
     writing w = {.stop = tp_interrupt_catch(), .show = !tp_args_flag(args, "json"), .out = out};
-    int64_t before = tp_session_length(session);
+    int64_t kept = 0;
     double start = tp_now();
-    tp_status status = tp_session_feed(session, inputs, n_inputs);
+    tp_status status = tp_session_refeed(session, inputs, n_inputs, &kept);
     double fed = tp_now();
-    int64_t n_prompt = tp_session_length(session) - before;
+    int64_t n_prompt = tp_session_length(session);
     tp_ending ending = TP_ENDING_CALLER;
     if (status == TP_OK && !*w.stop) {
         tp_generation options = settings(args, session, &w);
@@ -119,7 +121,7 @@ tp_status tp_write(const tp_args *args, tp_session *session, const tp_input *inp
         putchar('\n');
     else if (status == TP_OK)
         print_json(out, endings[ending], n_prompt, fed - start, done - fed);
-    if (status == TP_OK) say_speed(args, n_prompt, fed - start, out->ids.len, done - fed);
+    if (status == TP_OK) say_speed(args, n_prompt - kept, fed - start, out->ids.len, done - fed);
     if (status == TP_OK && *w.stop)
         status = tp_fail(TP_ERR_CANCELLED, "interrupted after %zu tokens", out->ids.len);
     else if (status == TP_OK && w.broken)

@@ -18,6 +18,7 @@ extern const char *const tp_math_names[]; /* "f32", "bf16", NULL: in the order o
     { .name = "mlock", .type = TP_OPT_FLAG, .help = "read all weights now and keep them in memory" }
 #define TP_OPTION_CTX(what)                                                                                            \
     { .name = "ctx", .letter = 'c', .type = TP_OPT_INT, .min = 1, .max = 1 << 30, .help = what }
+extern const char *const tp_cache_type_names[];
 #define TP_OPTIONS_GENERATION                                                                                          \
     {.name = "predict",                                                                                                \
      .letter = 'n',                                                                                                    \
@@ -27,6 +28,11 @@ extern const char *const tp_math_names[]; /* "f32", "bf16", NULL: in the order o
      .max = 0x1p53,                                                                                                    \
      .help = "tokens to generate at most; -1: until the model ends the text or the context is full"},                  \
         TP_OPTION_CTX("positions of the context (default: what is needed, at most the model's)"),                      \
+        {.name = "cache-type",                                                                                         \
+         .type = TP_OPT_CHOICE,                                                                                        \
+         .choices = tp_cache_type_names,                                                                               \
+         .fallback = "f32",                                                                                            \
+         .help = "keys and values of the context are kept as"},                                                        \
         {.name = "temp",                                                                                               \
          .type = TP_OPT_REAL,                                                                                          \
          .fallback = "0.8",                                                                                            \
@@ -73,8 +79,9 @@ extern const char *const tp_math_names[]; /* "f32", "bf16", NULL: in the order o
 /* The engine of MODEL, --math and --mlock; `flags` are more of tp_engine_load's. NULL on error. */
 tp_engine *tp_args_engine(const tp_args *args, unsigned flags);
 
-/* The session that TP_OPTIONS_GENERATION ask for, with room behind n_prompt positions. NULL on error. */
-tp_session *tp_args_session(const tp_args *args, const tp_engine *engine, int64_t n_prompt);
+/* The session that TP_OPTIONS_GENERATION ask for, with room behind n_prompt positions; with `whole` it has the model's
+ * whole context unless --ctx says otherwise. NULL on error. */
+tp_session *tp_args_session(const tp_args *args, const tp_engine *engine, int64_t n_prompt, bool whole);
 
 typedef struct tp_written {
     tp_str text;
@@ -83,8 +90,9 @@ typedef struct tp_written {
 
 void tp_written_free(tp_written *w); /* frees the content, not w itself */
 
-/* Feeds the inputs and writes what the model makes of them: to stdout, as it comes and with a line's end behind it, or
- * as JSON. *out gets it too (free it in any case). An interrupted generation ends its line, and is TP_ERR_CANCELLED. */
+/* Makes the session hold the inputs (what it holds of them already is not run again) and writes what the model makes of
+ * them: to stdout, as it comes and with a line's end behind it, or as JSON. *out gets it too (free it in any case). An
+ * interrupted generation ends its line, and is TP_ERR_CANCELLED. */
 tp_status tp_write(const tp_args *args, tp_session *session, const tp_input *inputs, int64_t n_inputs, tp_written *out);
 
 /* Prints the log-likelihood of each label after the inputs, and its share of their probabilities. */
