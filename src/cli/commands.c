@@ -20,6 +20,8 @@
     X(relay)        \
     X(info)         \
     X(bench)        \
+    X(quantize)     \
+    X(convert)      \
     X(help)         \
     X(version)      \
     X(completion)

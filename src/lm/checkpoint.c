@@ -242,9 +242,8 @@ const tp_st_tensor *tp_checkpoint_weight(const tp_checkpoint *c, const char *nam
     if (t == NULL || tp_st_check_shape(t, n_dims, shape) != TP_OK) return NULL;
     bool blocks = tp_dtype_is_block(t->dtype) && n_dims >= 2;
     if (t->dtype != TP_F32 && t->dtype != TP_F16 && t->dtype != TP_BF16 && !blocks)
-        return tp_fail_null(TP_ERR_UNSUPPORTED, "%s: tensor `%s` has the dtype %s, a %s must be F32, F16 or BF16%s",
-                            t->file, name, t->file_dtype, n_dims >= 2 ? "weight" : "vector",
-                            c->gguf && n_dims >= 2 ? " or quantised" : "");
+        return tp_fail_null(TP_ERR_UNSUPPORTED, "%s: tensor `%s` has the dtype %s, a weight must be F32, F16 or BF16%s",
+                            t->file, name, t->file_dtype, c->gguf && n_dims >= 2 ? " or quantised" : "");
     return t;
 }
 

@@ -8,6 +8,7 @@
 #include "base/model_path.h"
 #include "lm/encoder.h"
 #include "lm/family.h"
+#include "lm/gguf_model.h"
 #include "tensor/kernels.h"
 
 #include <math.h>
@@ -90,6 +91,12 @@ tp_status tp_lm_visit_places(tp_lm *lm, const tp_lm_names *names, tp_place_visit
     return visit_entries(names, -1, last, sizeof last / sizeof last[0], visit, context);
 }
 
+/* How the files behind the model spell its weights. */
+static const tp_lm_names *names_of(const tp_lm *lm) {
+    bool gguf = lm->checkpoint && tp_checkpoint_gguf(lm->checkpoint);
+    return gguf ? &tp_gguf_weight_names : tp_lm_family_get(lm->config.family)->names;
+}
+
 typedef struct {
     tp_weight_visitor visit;
     void *context;
@@ -101,7 +108,7 @@ static tp_status visit_plainly(void *context, tp_weight *w, const tp_weight_plac
 }
 
 tp_status tp_lm_visit(tp_lm *lm, tp_weight_visitor visit, void *context) {
-    return tp_lm_visit_places(lm, NULL, visit_plainly, &(plain_visit){visit, context});
+    return tp_lm_visit_places(lm, names_of(lm), visit_plainly, &(plain_visit){visit, context});
 }
 
 static tp_lm *new_shell(const tp_lm_config *c) {
@@ -159,7 +166,7 @@ static void convert(tp_lm *lm, const tp_lm_names *names, tp_weight *w, const tp_
 
 static tp_status load_weight(void *context, tp_weight *w, const tp_weight_place *at) {
     tp_lm *lm = context;
-    const tp_lm_names *names = tp_lm_family_get(lm->config.family)->names;
+    const tp_lm_names *names = names_of(lm);
     const char *name = at->name;
     size_t root = strlen(names->root);
     /* Files of the model without its head lack the root. Some exporters store a tied pair under the head's name only.
@@ -186,33 +193,66 @@ static void fingerprint(tp_lm *lm) {
     tp_hash_end(h, lm->fingerprint);
 }
 
+/* Opens the weights and finds out what they are the weights of. */
+static tp_status open_files(const char *path, tp_checkpoint **checkpoint, tp_lm_config *config) {
+    bool folder = tp_is_dir(path);
+    if (!folder && !tp_gguf_is(path))
+        return tp_fail(TP_ERR_IO,
+                       "there is no model at %s: a folder with config.json and model.safetensors, or a GGUF file, was "
+                       "expected",
+                       path);
+    if (folder) TP_TRY(tp_lm_config_read(path, config));
+    *checkpoint = tp_checkpoint_open(path);
+    if (*checkpoint == NULL) return tp_last_status();
+    return folder ? TP_OK : tp_lm_config_from_gguf(tp_checkpoint_gguf(*checkpoint), config);
+}
+
+static tp_status load_tokenizer(tp_lm *lm) {
+    const tp_gguf *gguf = tp_checkpoint_gguf(lm->checkpoint);
+    lm->tokenizer = gguf ? tp_gguf_tokenizer(gguf) : tp_tokenizer_load(lm->path, NULL);
+    if (lm->tokenizer == NULL) return tp_last_status();
+    int size = tp_tokenizer_size(lm->tokenizer);
+    if (size <= lm->config.vocab_size) return TP_OK;
+    return tp_fail(TP_ERR_FORMAT, "%s: the tokenizer has %d tokens, but %s gives the model %d", lm->path, size,
+                   gguf ? "`token_embd.weight`" : "config.json", lm->config.vocab_size);
+}
+
 static tp_lm *load_path(const char *path, bool with_tokenizer) {
     tp_lm_config config;
     tp_lm *lm = NULL;
-    tp_status status;
-    if (tp_is_dir(path))
-        status = tp_lm_config_read(path, &config);
-    else
-        status = tp_fail(TP_ERR_IO,
-                         "there is no model at %s: a folder with config.json and model.safetensors was expected", path);
+    tp_checkpoint *checkpoint = NULL;
+    tp_status status = open_files(path, &checkpoint, &config);
     if (status == TP_OK) {
         lm = new_shell(&config);
         lm->path = tp_strdup(path);
-        lm->checkpoint = tp_checkpoint_open(path);
-        status = lm->checkpoint ? tp_lm_visit_places(lm, NULL, load_weight, lm) : tp_last_status();
+        lm->checkpoint = checkpoint;
+        status = tp_lm_visit_places(lm, names_of(lm), load_weight, lm);
+    } else {
+        tp_checkpoint_close(checkpoint);
     }
     if (status == TP_OK) fingerprint(lm);
-    if (status == TP_OK && with_tokenizer) {
-        lm->tokenizer = tp_tokenizer_load(path, NULL);
-        if (lm->tokenizer == NULL)
-            status = tp_last_status();
-        else if (tp_tokenizer_size(lm->tokenizer) > config.vocab_size)
-            status = tp_fail(TP_ERR_FORMAT, "%s: the tokenizer has %d tokens, but config.json gives the model %d", path,
-                             tp_tokenizer_size(lm->tokenizer), config.vocab_size);
-    }
+    if (status == TP_OK && with_tokenizer) status = load_tokenizer(lm);
     if (status == TP_OK) return lm;
     tp_lm_free(lm);
     return NULL;
+}
+
+tp_tokenizer *tp_lm_load_tokenizer(const char *model) {
+    char *path = tp_model_path(model);
+    tp_tokenizer *tokenizer = NULL;
+    if (path && !tp_is_dir(path) && tp_gguf_is(path)) {
+        tp_gguf *g = tp_gguf_open(path);
+        tokenizer = g ? tp_gguf_tokenizer(g) : NULL;
+        tp_gguf_close(g);
+    } else if (path) {
+        tokenizer = tp_tokenizer_load(path, NULL);
+    }
+    tp_free(path);
+    return tokenizer;
+}
+
+tp_status tp_lm_lock(const tp_lm *lm) {
+    return lm->checkpoint ? tp_checkpoint_lock(lm->checkpoint) : TP_OK;
 }
 
 tp_lm *tp_lm_load(const char *model, bool with_tokenizer) {
@@ -324,14 +364,33 @@ typedef struct {
     size_t n, capacity;
     tp_dtype dtype;
     const tp_lm_names *names;
+    const tp_lm_config *config;
     tp_arena *arena;
 } collection;
+
+/* Hugging Face's place for row i of a weight whose rows stand in the order of GGUF files: pairs that turn together are
+ * neighbours there, and q, k and v of GPT-NeoX follow each other. */
+static int64_t saved_row(const tp_lm_config *c, tp_weight_role role, int64_t i) {
+    int64_t d = c->head_dim, head = i / d, x = i % d, turned_part = c->rotary_dim ? c->rotary_dim : d;
+    bool paired = role == TP_W_Q || role == TP_W_K || role == TP_W_Q_BIAS || role == TP_W_K_BIAS;
+    if (c->rope_adjacent && paired && x < turned_part) return head * d + x / 2 + x % 2 * (turned_part / 2);
+    bool fused = c->family == TP_LM_GPT_NEOX && c->qkv_layout == TP_QKV_STACKED;
+    if (fused && (role == TP_W_QKV || role == TP_W_QKV_BIAS))
+        return (head % c->n_heads * 3 + head / c->n_heads) * d + x;
+    return i;
+}
 
 static tp_status collect(void *context, tp_weight *w, const tp_weight_place *at) {
     collection *c = context;
     int64_t rows = at->rows, cols = at->cols, n = rows * cols;
     float *wide = tp_arena_alloc(c->arena, (size_t)n * sizeof(float));
-    for (int64_t i = 0; i < rows; i++) tp_weight_row(w, i, wide + i * cols);
+    if (tp_role_is_vector(at->role)) {
+        float *row = tp_arena_alloc(c->arena, (size_t)n * sizeof(float));
+        tp_weight_row(w, 0, row);
+        for (int64_t i = 0; i < n; i++) wide[saved_row(c->config, at->role, i)] = row[i];
+    } else {
+        for (int64_t i = 0; i < rows; i++) tp_weight_row(w, i, wide + saved_row(c->config, at->role, i) * cols);
+    }
     if (c->names->gains_less_one && tp_role_is_gain(at->role))
         for (int64_t i = 0; i < n; i++) wide[i] -= 1;
     if (turned(c->names, at)) {
@@ -364,8 +423,13 @@ tp_status tp_lm_save(const tp_lm *lm, const char *folder, tp_dtype dtype) {
     TP_TRY(tp_make_dirs(folder));
     tp_lm_config config = lm->config;
     config.dtype = dtype;
+    config.rope_adjacent = false;
+    if (config.family == TP_LM_GPT_NEOX) config.qkv_layout = TP_QKV_PER_HEAD;
     TP_TRY(tp_lm_config_write(&config, folder));
-    collection c = {.dtype = dtype, .names = tp_lm_family_get(config.family)->names, .arena = tp_arena_new()};
+    collection c = {.dtype = dtype,
+                    .names = tp_lm_family_get(config.family)->names,
+                    .config = &lm->config,
+                    .arena = tp_arena_new()};
     tp_lm_visit_places((tp_lm *)(uintptr_t)lm, c.names, collect, &c); /* collect only reads */
     char *path = tp_path_join(folder, "model.safetensors");
     tp_status status = tp_safetensors_write(path, c.tensors, c.n, NULL, 0);

@@ -60,6 +60,13 @@ tp_lm *tp_lm_new_frozen(const tp_lm_config *config, uint64_t seed, tp_dtype dtyp
 
 void tp_lm_free(tp_lm *lm); /* takes NULL */
 
+/* The tokenizer alone of what tp_lm_load would load. NULL on error. */
+tp_tokenizer *tp_lm_load_tokenizer(const char *model);
+
+/* Keeps the model's files in memory (mlock): nothing of them is read from disk again. An error if the system forbids
+ * it; the model can be used all the same. */
+tp_status tp_lm_lock(const tp_lm *lm);
+
 /* Writes config.json, generation_config.json and model.safetensors (in that type) into the folder. */
 tp_status tp_lm_save(const tp_lm *lm, const char *folder, tp_dtype dtype);
 
