@@ -106,6 +106,10 @@ static void one_weight(tp_math math, tp_dtype dtype, bool trainable, int64_t m, 
         assert_null(f.w.rounded);
     } else {
         assert_null(f.w.grad);
+        if (rows * cols > 1 << 20) { /* a large weight is never held twice */
+            assert_null(f.w.wide);
+            assert_null(f.w.rounded);
+        }
     }
     tp_arena_mark after = tp_arena_get_mark(scratch);
     assert_true(after.block == mark.block && after.used == mark.used);
@@ -119,6 +123,16 @@ static void one_weight(tp_math math, tp_dtype dtype, bool trainable, int64_t m, 
     free(before);
     fixture_free(&f);
     tp_arena_free(scratch);
+}
+
+static void large_frozen_weights_are_converted_in_tiles(void **state) {
+    (void)state;
+    static const tp_dtype dtypes[] = {TP_F32, TP_BF16, TP_F16};
+    for (size_t t = 0; t < 3; t++)
+        for (int math = TP_MATH_F32; math <= TP_MATH_BF16; math++) {
+            one_weight((tp_math)math, dtypes[t], false, 2, 1030, 1029);
+            one_weight((tp_math)math, dtypes[t], false, 4, 2100, 1029); /* tiles, the last not whole */
+        }
 }
 
 static void products_match_the_naive_ones(void **state) {
@@ -182,6 +196,7 @@ static void forms_are_made_once_and_rows_are_read(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_match_the_naive_ones),
+        cmocka_unit_test(large_frozen_weights_are_converted_in_tiles),
         cmocka_unit_test(few_rows_use_all_threads_and_agree),
         cmocka_unit_test(forms_are_made_once_and_rows_are_read),
     };

@@ -4,6 +4,7 @@
 #include "tensor/cpu/onednn.h"
 #include "tensor/kernels.h"
 #include "tensor/quant.h"
+#include "tensor/quant_matmul.h"
 
 #include <dnnl.h>
 #include <pthread.h>
@@ -62,19 +63,21 @@ static const float *weight_operand(tp_math math, tp_arena *scratch, const tp_wei
     return tp_weight_f32(w, math == TP_MATH_BF16);
 }
 
-static void few_rows(float *y, const float *x, int64_t m, const tp_weight *w) {
+static void few_rows(tp_math math, float *y, const float *x, int64_t m, const tp_weight *w) {
     const tp_kernels *cpu = tp_cpu();
+    bool round = math == TP_MATH_BF16;
 #pragma omp parallel for if (w->rows * w->cols > 1 << 15)
     for (int64_t j = 0; j < w->rows; j++)
         for (int64_t i = 0; i < m; i++) {
-            const float *row = x + i * w->cols;
+            const float *row = x + i * w->cols, *wide = (const float *)w->data + j * w->cols;
+            const uint16_t *half = (const uint16_t *)w->data + j * w->cols;
             float *out = y + i * w->rows + j;
             if (w->dtype == TP_F32)
-                *out = cpu->dot_f32(row, (const float *)w->data + j * w->cols, w->cols);
+                *out = round ? cpu->dot_f32_rounded(row, wide, w->cols) : cpu->dot_f32(row, wide, w->cols);
             else if (w->dtype == TP_BF16)
-                *out = cpu->dot_bf16(row, (const uint16_t *)w->data + j * w->cols, w->cols);
+                *out = cpu->dot_bf16(row, half, w->cols);
             else
-                *out = cpu->dot_f16(row, (const uint16_t *)w->data + j * w->cols, w->cols);
+                *out = round ? cpu->dot_f16_rounded(row, half, w->cols) : cpu->dot_f16(row, half, w->cols);
         }
 }
 
@@ -83,7 +86,9 @@ static void few_rows(float *y, const float *x, int64_t m, const tp_weight *w) {
  * Activations are converted to bf16 once per product. Row counts of ragged batches change every step, and a primitive
  * is made per shape: rows are rounded up (the spare ones are zeros) so that a few primitives serve all. */
 
-enum { ROW_STEP = 32, PACK_FROM = 1 << 14 }; /* rows; numbers in a weight worth packing */
+/* Rows; numbers in a weight worth packing. A larger weight is taken as it is, which costs a few per cent of a product
+ * with many rows: its packed form would be a second copy. */
+enum { ROW_STEP = 32, PACK_FROM = 1 << 14, PACK_TO = 1 << 22 };
 
 static int64_t round_up(int64_t m) {
     return (m + ROW_STEP - 1) / ROW_STEP * ROW_STEP;
@@ -101,10 +106,11 @@ static uint16_t *to_bf16(tp_arena *scratch, const float *x, int64_t m, int64_t c
     return out;
 }
 
-/* The weight as the product's B: packed if it is frozen bf16 and large, else its bf16 numbers in plain order. */
+/* The weight as the product's B: packed if it is frozen bf16 and of middling size, else its bf16 numbers in plain
+ * order. */
 static const void *bf16_weight(tp_arena *scratch, const tp_weight *w, tp_product *p, int which) {
     if (w->dtype != TP_BF16) return to_bf16(scratch, tp_weight_f32(w, false), w->rows, w->cols);
-    if (w->rows * w->cols < PACK_FROM) return w->data;
+    if (w->rows * w->cols < PACK_FROM || w->rows * w->cols > PACK_TO) return w->data;
     tp_weight *owner = (tp_weight *)(uintptr_t)w; /* packed forms are a cache: logically const */
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     void *packed = __atomic_load_n(&owner->packed[which], __ATOMIC_ACQUIRE);
@@ -143,91 +149,100 @@ static bool native_bf16(tp_math math) {
     return math == TP_MATH_BF16 && tp_onednn_has_bf16();
 }
 
-/* ---- block-quantised weights ----
+/* ---- frozen weights that are not what the product needs: block types, other formats, unrounded numbers ----
  *
  * A few rows of the weight at a time become f32 numbers in scratch memory and meet all of the left operand: there is
  * never an f32 copy of a large weight. */
 
-enum { TILE_NUMBERS = 1 << 18, CHUNK_NUMBERS = 1024 };
+enum { KEEP_NUMBERS = 1 << 20, TILE_NUMBERS = 1 << 19, CHUNK_NUMBERS = 1024 };
+
+/* Is the weight used tile by tile? Small frozen ones of plain types keep a converted copy (tp_weight_f32) instead. */
+static bool in_tiles(tp_math math, const tp_weight *w) {
+    if (tp_dtype_is_block(w->dtype)) return true;
+    if (w->grad || w->rows * w->cols <= KEEP_NUMBERS) return false;
+    return math == TP_MATH_BF16 || w->dtype != TP_F32;
+}
 
 static int64_t tile_rows(const tp_weight *w) {
     int64_t rows = TILE_NUMBERS / w->cols;
     return rows < 1 ? 1 : rows > w->rows ? w->rows : rows;
 }
 
-/* Rows from .. from + n - 1 as f32 numbers, rounded to bf16 if the mode asks for that. */
-static void dequantize_tile(tp_math math, const tp_weight *w, int64_t from, int64_t n, float *tile) {
-#pragma omp parallel for
-    for (int64_t i = 0; i < n; i++) {
-        tp_weight_row(w, from + i, tile + i * w->cols);
-        if (math == TP_MATH_BF16) tp_cpu()->round_bf16(tile + i * w->cols, tile + i * w->cols, w->cols);
-    }
+/* n numbers of row j from column `at` on (both whole blocks), rounded to bf16 if the mode asks for that. */
+static void as_f32(tp_math math, const tp_weight *w, int64_t j, int64_t at, int64_t n, float *out) {
+    tp_weight_part(w, j, at, n, out);
+    if (math == TP_MATH_BF16 && w->dtype != TP_BF16) tp_cpu()->round_bf16(out, out, n);
 }
 
-static void block_few_rows(tp_math math, float *y, const float *x, int64_t m, const tp_weight *w) {
+static void fill_tile(tp_math math, const tp_weight *w, int64_t from, int64_t n, float *tile) {
+#pragma omp parallel for
+    for (int64_t i = 0; i < n; i++) as_f32(math, w, from + i, 0, w->cols, tile + i * w->cols);
+}
+
+static void dequantised_few_rows(tp_math math, float *y, const float *x, int64_t m, const tp_weight *w) {
     const tp_kernels *cpu = tp_cpu();
-    size_t row_bytes = 0;
-    tp_dtype_bytes(w->dtype, w->cols, &row_bytes);
 #pragma omp parallel for if (w->rows * w->cols > 1 << 15)
     for (int64_t j = 0; j < w->rows; j++) {
         float numbers[CHUNK_NUMBERS], sums[FEW_ROWS] = {0};
         for (int64_t at = 0; at < w->cols; at += CHUNK_NUMBERS) {
             int64_t n = w->cols - at < CHUNK_NUMBERS ? w->cols - at : CHUNK_NUMBERS;
-            size_t offset = 0;
-            tp_dtype_bytes(w->dtype, at, &offset);
-            tp_dequantize_row(w->dtype, (const unsigned char *)w->data + (size_t)j * row_bytes + offset, n, numbers);
-            if (math == TP_MATH_BF16) cpu->round_bf16(numbers, numbers, n);
+            as_f32(math, w, j, at, n, numbers);
             for (int64_t i = 0; i < m; i++) sums[i] += cpu->dot_f32(x + i * w->cols + at, numbers, n);
         }
         for (int64_t i = 0; i < m; i++) y[i * w->rows + j] = sums[i];
     }
 }
 
-static void block_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_t m, const tp_weight *w) {
+static void tiled_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_t m, const tp_weight *w) {
     const float *left = operand(math, scratch, x, m * w->cols);
-    if (m <= FEW_ROWS) {
-        block_few_rows(math, y, left, m, w);
-        return;
-    }
     int64_t step = tile_rows(w);
     float *tile = tp_arena_alloc(scratch, (size_t)(step * w->cols) * sizeof(float));
     for (int64_t from = 0; from < w->rows; from += step) {
         int64_t n = w->rows - from < step ? w->rows - from : step;
-        dequantize_tile(math, w, from, n, tile);
+        fill_tile(math, w, from, n, tile);
         sgemm('N', 'T', m, n, w->cols, left, w->cols, tile, 0.0f, y + from, w->rows);
     }
 }
 
-static void block_input_grad(tp_math math, tp_arena *scratch, float *dx, const float *dy, int64_t m,
+static void tiled_input_grad(tp_math math, tp_arena *scratch, float *dx, const float *dy, int64_t m,
                              const tp_weight *w) {
     const float *left = operand(math, scratch, dy, m * w->rows);
     int64_t step = tile_rows(w);
     float *tile = tp_arena_alloc(scratch, (size_t)(step * w->cols) * sizeof(float));
     for (int64_t from = 0; from < w->rows; from += step) {
         int64_t n = w->rows - from < step ? w->rows - from : step;
-        dequantize_tile(math, w, from, n, tile);
+        fill_tile(math, w, from, n, tile);
         sgemm('N', 'N', m, w->cols, n, left + from, w->rows, tile, 1.0f, dx, w->cols);
     }
 }
 
 /* ---- the three products ---- */
 
+static bool in_bf16_units(tp_math math, const tp_weight *w) {
+    return native_bf16(math) && (w->dtype == TP_BF16 || !in_tiles(math, w));
+}
+
 void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_t m, const tp_weight *w) {
     if (m == 0) return;
     tp_arena_mark mark = tp_arena_get_mark(scratch);
-    if (tp_dtype_is_block(w->dtype)) {
-        block_matmul(math, scratch, y, x, m, w);
-    } else if (m <= FEW_ROWS && (math == TP_MATH_F32 || w->dtype == TP_BF16)) {
-        few_rows(y, operand(math, scratch, x, m * w->cols), m, w);
+    const tp_quant_kernels *quant = math == TP_MATH_BF16 && tp_dtype_is_block(w->dtype) ? tp_cpu_quant() : NULL;
+    if (quant) {
+        tp_quant_matmul(quant, scratch, y, x, m, w);
+    } else if (m <= FEW_ROWS && tp_dtype_is_block(w->dtype)) {
+        dequantised_few_rows(math, y, operand(math, scratch, x, m * w->cols), m, w);
+    } else if (m <= FEW_ROWS) {
+        few_rows(math, y, operand(math, scratch, x, m * w->cols), m, w);
     } else {
         tp_product p = {.m = m, .n = w->rows, .k = w->cols, .bf16 = true, .b_transposed = true};
         bool done = false;
-        if (native_bf16(math)) {
+        if (in_bf16_units(math, w)) {
             const uint16_t *left = to_bf16(scratch, x, m, w->cols);
             const void *right = bf16_weight(scratch, w, &p, 0); /* sets p.b_packed: before p is copied */
             done = bf16_product(scratch, p, left, right, y);
         }
-        if (!done)
+        if (!done && in_tiles(math, w))
+            tiled_matmul(math, scratch, y, x, m, w);
+        else if (!done)
             sgemm('N', 'T', m, w->rows, w->cols, operand(math, scratch, x, m * w->cols), w->cols,
                   weight_operand(math, scratch, w), 0.0f, y, w->rows);
     }
@@ -238,15 +253,15 @@ void tp_matmul_input_grad(tp_math math, tp_arena *scratch, float *dx, const floa
     if (m == 0) return;
     tp_arena_mark mark = tp_arena_get_mark(scratch);
     tp_product p = {.m = m, .n = w->cols, .k = w->rows, .bf16 = true, .accumulate = true};
-    bool done = tp_dtype_is_block(w->dtype);
-    if (done) {
-        block_input_grad(math, scratch, dx, dy, m, w);
-    } else if (native_bf16(math)) {
+    bool done = false;
+    if (in_bf16_units(math, w)) {
         const uint16_t *left = to_bf16(scratch, dy, m, w->rows);
         const void *right = bf16_weight(scratch, w, &p, 1); /* sets p.b_packed: before p is copied */
         done = bf16_product(scratch, p, left, right, dx);
     }
-    if (!done)
+    if (!done && in_tiles(math, w))
+        tiled_input_grad(math, scratch, dx, dy, m, w);
+    else if (!done)
         sgemm('N', 'N', m, w->cols, w->rows, operand(math, scratch, dy, m * w->rows), w->rows,
               weight_operand(math, scratch, w), 1.0f, dx, w->cols);
     tp_arena_release(scratch, mark);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "tensor/kernels.h"
 #include "tensor/quant.h"
+#include "tensor/quant_kernels.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -27,7 +28,10 @@ static void convert(const tp_weight *w, int64_t from, int64_t n, float *out) {
         break;
     default:
         tp_dtype_bytes(w->dtype, from, &at);
-        tp_dequantize_row(w->dtype, (const unsigned char *)w->data + at, n, out);
+        if (tp_cpu_quant())
+            tp_cpu_quant()->dequantize(w->dtype, (const unsigned char *)w->data + at, n, out);
+        else
+            tp_dequantize_row(w->dtype, (const unsigned char *)w->data + at, n, out);
         break;
     }
 }
@@ -56,6 +60,10 @@ const float *tp_weight_f32(const tp_weight *w, bool round_bf16) {
     if (w->dtype == TP_F32 && !round_bf16) return w->data;
     if (w->dtype == TP_BF16 || !round_bf16) return form(w, &owner->wide, false); /* a bf16 number needs no rounding */
     return form(w, &owner->rounded, true);
+}
+
+void tp_weight_part(const tp_weight *w, int64_t i, int64_t at, int64_t n, float *out) {
+    convert(w, i * w->cols + at, n, out);
 }
 
 void tp_weight_row(const tp_weight *w, int64_t i, float *out) {

@@ -32,6 +32,9 @@ static inline bool tp_weight_present(const tp_weight *w) {
  * of a block type: the copy would be several times the weight; products take those row by row. */
 const float *tp_weight_f32(const tp_weight *w, bool round_bf16);
 
+/* n numbers of row i from column `at` on, as f32 into out [n]; of a block type both are whole blocks. */
+void tp_weight_part(const tp_weight *w, int64_t i, int64_t at, int64_t n, float *out);
+
 /* Row i as f32 numbers into out [cols]. */
 void tp_weight_row(const tp_weight *w, int64_t i, float *out);
 

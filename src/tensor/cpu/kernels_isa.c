@@ -82,22 +82,62 @@ static void f16_to_f32(float *restrict out, const uint16_t *restrict in, int64_t
     for (; i < n; i++) out[i] = tp_f16_to_f32(in[i]);
 }
 
-static float dot_f16(const float *x, const uint16_t *w, int64_t n) {
-    enum { CHUNK = 256 };
-    float wide[CHUNK], sum = 0;
-    for (int64_t i = 0; i < n; i += CHUNK) {
-        int64_t m = n - i < CHUNK ? n - i : CHUNK;
-        f16_to_f32(wide, w + i, m);
-        sum += dot_f32(x + i, wide, m);
-    }
-    return sum;
-}
-
 /* As tp_f32_to_bf16, without branches. */
 static inline uint32_t bf16_bits(uint32_t bits) {
     uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
     uint32_t nan = bits >> 16 | 0x40u;
     return (bits & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded;
+}
+
+/* The same for a vector. */
+static inline vec rounded(vec v) {
+    words u = (words)v, up = (u + 0x7FFFu + (u >> 16 & 1u)) & 0xFFFF0000u, quiet = (u | 0x400000u) & 0xFFFF0000u;
+    words nan = (words)((u & 0x7FFFFFFFu) > 0x7F800000u);
+    return (vec)((up & ~nan) | (quiet & nan));
+}
+
+static inline float rounded_number(float x) {
+    return tp_bf16_to_f32(tp_f32_to_bf16(x));
+}
+
+static inline vec load_f32_rounded(const float *p) {
+    return rounded(load(p));
+}
+
+static float dot_f32_rounded(const float *x, const float *w, int64_t n) {
+    DOT_BODY(load_f32_rounded, rounded_number);
+}
+
+#if defined(__AVX512F__)
+static inline vec load_f16(const uint16_t *p) {
+    return (vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+#elif defined(__F16C__)
+static inline vec load_f16(const uint16_t *p) {
+    return (vec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+#else
+static inline vec load_f16(const uint16_t *p) {
+    vec v;
+    for (int i = 0; i < VL; i++) v[i] = tp_f16_to_f32(p[i]);
+    return v;
+}
+#endif
+
+static float dot_f16(const float *x, const uint16_t *w, int64_t n) {
+    DOT_BODY(load_f16, tp_f16_to_f32);
+}
+
+static inline vec load_f16_rounded(const uint16_t *p) {
+    return rounded(load_f16(p));
+}
+
+static inline float rounded_f16(uint16_t h) {
+    return rounded_number(tp_f16_to_f32(h));
+}
+
+static float dot_f16_rounded(const float *x, const uint16_t *w, int64_t n) {
+    DOT_BODY(load_f16_rounded, rounded_f16);
 }
 
 static void f32_to_bf16(uint16_t *restrict out, const float *restrict in, int64_t n) {
@@ -507,6 +547,8 @@ const tp_kernels JOIN(tp_kernels_, TP_ISA) = {
     .dot_f32 = dot_f32,
     .dot_bf16 = dot_bf16,
     .dot_f16 = dot_f16,
+    .dot_f32_rounded = dot_f32_rounded,
+    .dot_f16_rounded = dot_f16_rounded,
     .bf16_to_f32 = bf16_to_f32,
     .f16_to_f32 = f16_to_f32,
     .f32_to_bf16 = f32_to_bf16,

@@ -6,18 +6,6 @@
 
 typedef int8_t small_bytes __attribute__((vector_size(VL), aligned(1), may_alias));
 
-INLINE vec load_f16(const uint16_t *p) {
-#if defined(__AVX512F__)
-    return (vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
-#elif defined(__F16C__)
-    return (vec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
-#else
-    vec v = {0};
-    for (int j = 0; j < VL; j++) v[j] = tp_f16_to_f32(p[j]);
-    return v;
-#endif
-}
-
 INLINE vec load_i8(const int8_t *p) {
 #if defined(__AVX512F__)
     return (vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
