@@ -242,12 +242,19 @@ static tp_status build_bpe(loading *l) {
 
 /* ---- "bert": WordPiece, whose pieces that start a word have U+2581 in front ---- */
 
+/* Like BertNormalizer and BertPreTokenizer, but white space that is a control character parts words, and all marks are
+ * accents. */
 static tp_status add_bert_steps(loading *l) {
     tp_steps *steps = &l->t->normalizers;
     bool lowercase = said(l->v->lowercase, true), accents = said(l->v->strip_accents, lowercase);
+    tp_step *white = tp_steps_add(steps, TP_STEP_REPLACE_PATTERN);
+    white->to = tp_strdup(" ");
+    white->pattern = tp_pattern_compile("\\s", 2, l->path);
+    if (white->pattern == NULL) return tp_last_status();
     tp_steps_add(steps, TP_STEP_CLEAN);
     tp_steps_add(steps, TP_STEP_CHINESE);
-    if (accents) tp_steps_add(steps, TP_STEP_ACCENTS);
+    if (accents) tp_steps_add(steps, TP_STEP_FORM)->form = TP_NFD;
+    if (accents) tp_steps_add(steps, TP_STEP_STRIP_MARKS);
     if (lowercase) tp_steps_add(steps, TP_STEP_LOWERCASE);
     static const struct {
         const char *regex;
