@@ -4,7 +4,6 @@
 #include "api/engine.h"
 
 #include "lm/generate.h"
-#include "lm/lock.h"
 #include "text/chat.h"
 
 #include <math.h>
