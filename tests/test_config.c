@@ -71,6 +71,8 @@ static tp_status read_with(const char *type, const char *more, tp_lm_config *c) 
     return status;
 }
 
+static void refused(tp_status wanted, tp_status got, const char *what, const char *words);
+
 /* ---- good files ---- */
 
 static void the_fixtures_say_what_they_are(void **state) {
@@ -121,6 +123,119 @@ static void the_fixtures_say_what_they_are(void **state) {
     assert_true(c.qkv_bias && !c.o_bias);
     assert_int_equal(c.sliding_window, 0);
     assert_int_equal(c.dtype, TP_F16);
+}
+
+/* What sets each family apart, read from the files that transformers 5 wrote. */
+static void the_families_differ_in_fields(void **state) {
+    (void)state;
+    tp_lm_config c = read_ok(fixture("qwen3"));
+    assert_true(c.family == TP_LM_QWEN3 && c.qk_norm && !c.qkv_bias && c.head_dim == 18 && c.tie_word_embeddings);
+    c = read_ok(fixture("gemma2"));
+    assert_true(c.post_norms && !c.qk_norm && c.activation == TP_ACT_GELU_TANH && c.tie_word_embeddings);
+    assert_true(c.attention_softcap == 2 && c.final_softcap == 3 && c.embedding_scale == sqrt(30));
+    assert_true(fabs(c.query_scale * c.query_scale * 20 - 1) < 1e-12);
+    assert_int_equal(c.full_attention_every, 2);
+    for (int i = 0; i < 3; i++) assert_int_equal(tp_lm_config_window(&c, i), i == 1 ? 0 : 6);
+    c = read_ok(fixture("gemma3"));
+    assert_true(c.post_norms && c.qk_norm && c.attention_softcap == 0 && c.final_softcap == 0);
+    assert_true(c.rope_theta == 20000 && c.rope_local_theta == 100);
+    assert_true(c.rope_scaling.kind == TP_ROPE_LINEAR && c.rope_scaling.factor == 8);
+    for (int i = 0; i < 4; i++) assert_int_equal(tp_lm_config_window(&c, i), i == 2 ? 0 : 5);
+    c = read_ok(fixture("phi3"));
+    assert_true(c.qkv_layout == TP_QKV_STACKED && c.fused_gate_up && c.sliding_window == 20);
+    assert_int_equal(c.rotary_dim, 12);
+    assert_int_equal(tp_lm_config_rotary_pairs(&c), 6);
+    assert_true(c.rope_scaling.kind == TP_ROPE_LONG && c.rope_scaling.original_max_position_embeddings == 16);
+    assert_true(fabs(c.rope_scaling.attention_factor - sqrt(2)) < 1e-12); /* 256 is 16 squared */
+    c = read_ok(fixture("gpt2"));
+    assert_true(c.norm == TP_NORM_LAYER && c.positions == TP_POSITION_LEARNED && c.plain_ffn && c.ffn_bias);
+    assert_true(c.d_model == 36 && c.n_kv_heads == 6 && c.head_dim == 6 && c.d_ff == 60 && c.norm_eps == 1e-5);
+    assert_int_equal(tp_lm_config_rotary_pairs(&c), 0);
+    c = read_ok(fixture("neox"));
+    assert_true(c.parallel_residual && c.qkv_layout == TP_QKV_PER_HEAD && c.qkv_bias && c.o_bias && c.ffn_bias);
+    assert_true(c.rotary_dim == 4 && c.head_dim == 16 && c.rope_theta == 1000 && c.activation == TP_ACT_GELU);
+    c = read_ok(fixture("neox_serial"));
+    assert_true(!c.parallel_residual && !c.qkv_bias && !c.o_bias && c.ffn_bias && c.tie_word_embeddings);
+    assert_true(c.rotary_dim == 0 && c.activation == TP_ACT_GELU_TANH);
+}
+
+/* The same in the keys of transformers 4, and what the classes take where the file is silent. */
+static void older_spellings_mean_the_same(void **state) {
+    (void)state;
+    tp_lm_config c;
+    check_ok(read_with("gemma2", "", &c));
+    assert_true(c.attention_softcap == 50 && c.final_softcap == 30 && c.head_dim == 256 && c.tie_word_embeddings);
+    assert_true(c.query_scale == 1.0 / 16 && c.sliding_window == 4096);
+    assert_true(tp_lm_config_window(&c, 0) == 4096 && tp_lm_config_window(&c, 1) == 0);
+    check_ok(read_with("gemma2", ", \"attn_logit_softcapping\": null, \"sliding_window\": null", &c));
+    assert_true(c.attention_softcap == 0 && c.final_softcap == 30 && tp_lm_config_window(&c, 0) == 0);
+    check_ok(read_with("gemma3_text",
+                       ", \"rope_theta\": 500000.0, \"rope_local_base_freq\": 5000.0, \"sliding_window_pattern\": 4, "
+                       "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2.0}",
+                       &c));
+    assert_true(c.rope_theta == 500000 && c.rope_local_theta == 5000 && c.rope_scaling.factor == 2);
+    assert_true(tp_lm_config_window(&c, 2) > 0 && tp_lm_config_window(&c, 3) == 0);
+    check_ok(read_with("gemma3_text", "", &c));
+    assert_true(c.rope_theta == 1e6 && c.rope_local_theta == 10000 &&
+                c.full_attention_every == 0); /* of 4 layers none */
+    check_ok(read_with("phi3",
+                       ", \"max_position_embeddings\": 64, \"original_max_position_embeddings\": 8, \"rope_scaling\": "
+                       "{\"type\": \"su\", \"short_factor\": [1, 1.5, 2, 3], \"long_factor\": [4, 5, 6, 70.5]}",
+                       &c));
+    assert_true(c.rope_scaling.long_factor[3] == 70.5f && c.sliding_window == 0);
+    assert_true(fabs(c.rope_scaling.attention_factor - sqrt(2)) < 1e-12);
+    check_ok(read_with("gpt_neox", ", \"rotary_pct\": 0.5, \"rotary_emb_base\": 777", &c));
+    assert_true(c.rotary_dim == 4 && c.rope_theta == 777 && c.n_kv_heads == 4);
+    check_ok(read_with("qwen2",
+                       ", \"use_sliding_window\": true, \"layer_types\": [\"sliding_attention\", "
+                       "\"full_attention\", \"sliding_attention\", \"full_attention\"]",
+                       &c));
+    assert_int_equal(c.full_attention_every, 2);
+    check_ok(read_with("llama", ", \"mlp_bias\": true", &c));
+    assert_true(c.ffn_bias && !c.o_bias);
+}
+
+static void new_keys_are_checked(void **state) {
+    (void)state;
+    static const struct {
+        const char *type, *more, *words;
+    } cases[] = {
+        {"gemma2", ", \"attn_logit_softcapping\": -1", "`attn_logit_softcapping` is -1"},
+        {"gemma2", ", \"query_pre_attn_scalar\": 0", "`query_pre_attn_scalar` is 0"},
+        {"gemma3_text", ", \"sliding_window_pattern\": 0", "`sliding_window_pattern` is 0"},
+        {"gemma3_text", ", \"rope_local_base_freq\": 0", "`rope_local_base_freq` is 0"},
+        {"gpt_neox", ", \"rotary_pct\": 0.1", "turns 0 elements of a head of 8"},
+        {"gpt_neox", ", \"rotary_pct\": 0.4", "turns 3 elements of a head of 8: an even number from 2 on"},
+        {"gpt_neox", ", \"rotary_pct\": 2", "`rotary_pct` is 2"},
+        {"phi3", ", \"rope_scaling\": {\"type\": \"longrope\"}", "`rope_scaling.short_factor` is missing"},
+        {"phi3",
+         ", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 2], \"long_factor\": [1, 2, 3, 4]}",
+         "`rope_scaling.short_factor` has 2 numbers, one for each of the 4 pairs"},
+        {"phi3",
+         ", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 2, 3, 0], \"long_factor\": [1, 2, 3, 4]}",
+         "`rope_scaling.short_factor` holds something else than numbers from 0.01"},
+        {"phi3",
+         ", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 2, 3, 4], \"long_factor\": [1, 2, 3, "
+         "\"4\"]}",
+         "`rope_scaling.long_factor` holds something else"},
+    };
+    tp_lm_config c;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        refused(TP_ERR_FORMAT, read_with(cases[i].type, cases[i].more, &c), cases[i].more, cases[i].words);
+    static const struct {
+        const char *more, *words;
+    } gpt2[] = {
+        {", \"scale_attn_by_inverse_layer_idx\": true", "`scale_attn_by_inverse_layer_idx` is true"},
+        {", \"scale_attn_weights\": false", "`scale_attn_weights` is false"},
+        {", \"activation_function\": \"silu\"", "supported without a gate are: gelu, gelu_new"},
+    };
+    for (size_t i = 0; i < sizeof gpt2 / sizeof gpt2[0]; i++) {
+        char *text = tp_format("{\"model_type\": \"gpt2\", \"vocab_size\": 9, \"n_embd\": 8, \"n_layer\": 1, "
+                               "\"n_head\": 2%s}",
+                               gpt2[i].more);
+        refused(TP_ERR_UNSUPPORTED, read_text(text, &c), gpt2[i].more, gpt2[i].words);
+        tp_free(text);
+    }
 }
 
 static void the_fixtures_weights_fit_their_configs(void **state) {
@@ -455,6 +570,25 @@ static void what_a_family_cannot_say_is_not_written(void **state) {
     c.sliding_window = 4;
     c.first_windowed_layer = 1;
     assert_int_equal(tp_lm_config_write(&c, dir), TP_ERR_ARGUMENT);
+    static const struct {
+        const char *from, *words;
+        tp_lm_family family;
+    } moves[] = {{"qwen3", "these norms", TP_LM_LLAMA},
+                 {"gemma2", "these norms", TP_LM_GEMMA3},
+                 {"phi3", "this kind of block", TP_LM_MISTRAL},
+                 {"neox", "these norms", TP_LM_LLAMA},
+                 {"neox", "this kind of block", TP_LM_GPT2}};
+    for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
+        c = read_ok(fixture(moves[i].from));
+        c.family = moves[i].family;
+        if (moves[i].family == TP_LM_LLAMA) c.qkv_bias = c.o_bias;
+        assert_int_equal(tp_lm_config_write(&c, dir), TP_ERR_ARGUMENT);
+        if (!strstr(tp_last_error(), moves[i].words)) fail_msg("%zu: %s", i, tp_last_error());
+    }
+    c = good;
+    c.rope_adjacent = true;
+    assert_int_equal(tp_lm_config_write(&c, dir), TP_ERR_ARGUMENT);
+    assert_non_null(strstr(tp_last_error(), "these positions"));
     assert_int_equal(tp_lm_config_write(&good, in_dir("no/such/folder")), TP_ERR_IO);
 }
 
@@ -468,6 +602,16 @@ static void a_fingerprint_sees_what_changes_the_result(void **state) {
     config_fingerprint(&c, other);
     assert_string_equal(base, other);
     c.rope_theta = 10001;
+    config_fingerprint(&c, other);
+    assert_string_not_equal(base, other);
+    c = read_ok(fixture("phi3"));
+    config_fingerprint(&c, base);
+    c.rope_scaling.long_factor[5] += 1;
+    config_fingerprint(&c, other);
+    assert_string_not_equal(base, other);
+    c = read_ok(fixture("gemma2"));
+    config_fingerprint(&c, base);
+    c.final_softcap += 1;
     config_fingerprint(&c, other);
     assert_string_not_equal(base, other);
 }
@@ -540,6 +684,9 @@ static int remove_dir(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_fixtures_say_what_they_are),
+        cmocka_unit_test(the_families_differ_in_fields),
+        cmocka_unit_test(older_spellings_mean_the_same),
+        cmocka_unit_test(new_keys_are_checked),
         cmocka_unit_test(the_fixtures_weights_fit_their_configs),
         cmocka_unit_test(real_configs_are_read),
         cmocka_unit_test(defaults_are_those_of_the_family),

@@ -1,4 +1,4 @@
-#!/ usr / bin / env python3
+#!/usr/bin/env python3
 """Makes tiny random checkpoints of each decoder family and what Hugging Face transformers computes with them.
 
     python tools/reference/make_lm_fixtures.py [--out tests/fixtures/lm] [family ...]
@@ -26,130 +26,124 @@ What each family is there to catch:
   llama3_1  grouped queries, tied embeddings, head_dim (12) that is not d_model / n_heads (8), bf16 weights, and
             rope scaling of type llama3 with original_max_position_embeddings = 64, so that the three rotation
             frequencies lie in its three zones (kept, blended, divided). Its config.json is rewritten BY HAND to the
-            old style (`rope_theta`, `rope_scaling`, `torch_dtype`) that most published checkpoints carry;
-the file as transformers wrote it stays beside as config.rope_parameters.json and means the same.mistral
-    grouped queries,
-    rope theta 1e6, sliding window of 8 tokens(the token itself included), shorter than both prompts,
-    f32.qwen2 biases on q, k and v, grouped queries,
-    f16 weights in several shards with an index.qwen3 norms of queries and keys, three query heads to a key head,
-    head_dim(18) far from d_model / n_heads, tied, bf16.gemma2 norms with gain 1 + w, four of them in a block,
-    GELU with a gate, scaled embeddings, soft caps of attention(2) and logits(3) that bend most values,
-    a query scale of its own, a window of 6 tokens in layers 0 and 2, five query heads to a key head,
-    bf16.gemma3 the same without caps, with norms of queries and keys;
-every third layer sees all tokens and turns by another base, divided by 8. phi3 fused projections,
-    heads turned in part(12 of 16 elements),
-    LongRoPE whose original context(16 tokens) lies between the lengths of the two prompts, a window of 20,
-    five query heads to a key head.gpt2 positions from a table, layer norms, biases everywhere, turned matrices,
-    tied.neox both halves of a block read its input, a quarter of each head turns, q, k and v fused head by head,
-    biases, exact GELU, f16.neox_serial the same one half behind the other, without attention biases,
-    tanh GELU
-        .""
-         "
-    import argparse import json import os import shutil from pathlib import Path
+            old style (`rope_theta`, `rope_scaling`, `torch_dtype`) that most published checkpoints carry; the file
+            as transformers wrote it stays beside as config.rope_parameters.json and means the same.
+  mistral   grouped queries, rope theta 1e6, sliding window of 8 tokens (the token itself included), shorter than
+            both prompts, f32.
+  qwen2     biases on q, k and v, grouped queries, f16 weights in several shards with an index.
+  qwen3     norms of queries and keys, three query heads to a key head, head_dim (18) far from d_model / n_heads, tied,
+            bf16.
+  gemma2    norms with gain 1 + w, four of them in a block, GELU with a gate, scaled embeddings, soft caps of attention
+            (2) and logits (3) that bend most values, a query scale of its own, a window of 6 tokens in layers 0 and 2,
+            five query heads to a key head, bf16.
+  gemma3    the same without caps, with norms of queries and keys; every third layer sees all tokens and turns by
+            another base, divided by 8; f16.
+  phi3      fused projections, heads turned in part (12 of 16 elements), LongRoPE whose original context (16 tokens)
+            lies between the lengths of the two prompts, a window of 20, three query heads to a key head, bf16.
+  gpt2      positions from a table, layer norms, biases everywhere, turned matrices, tied, f16.
+  neox      both halves of a block read its input, a quarter of each head turns, q, k and v fused head by head, biases,
+            exact GELU, f16.
+  neox_serial  the same one half behind the other, without attention biases, tanh GELU, tied, f32.
+"""
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
 
-    os.environ
-        .setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-            import numpy as np import torch import torch.nn.functional as F from transformers
-    import(AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, GPT2Config,
-           GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig,
-           MistralForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config,
-           Qwen3ForCausalLM)
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import (AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig,
+                          GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig,
+                          LlamaForCausalLM, MistralConfig, MistralForCausalLM, Phi3Config, Phi3ForCausalLM,
+                          Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 
-from fixture_io import FIXTURES, make_readable, save_tensors,
-    write_versions
+from fixture_io import FIXTURES, make_readable, save_tensors, write_versions
 
-        PROMPT_LENGTHS = (37, 11)
+PROMPT_LENGTHS = (37, 11)
 
-            def
-            family_llama2()
-    : config = LlamaConfig(vocab_size = 131, hidden_size = 40, intermediate_size = 68, num_hidden_layers = 2,
-                           num_attention_heads = 4, num_key_value_heads = 4, max_position_embeddings = 128,
-                           rms_norm_eps = 1e-5, tie_word_embeddings = False,
-                           rope_parameters = {"rope_type" : "default", "rope_theta" : 10000.0}, bos_token_id = 1,
-                           eos_token_id = 2) return LlamaForCausalLM(config),
-        torch.float32, {}
 
-def family_llama3_1()
-    : config =
-          LlamaConfig(vocab_size = 150, hidden_size = 48, intermediate_size = 76, num_hidden_layers = 3,
-                      num_attention_heads = 6, num_key_value_heads = 2, head_dim = 12, max_position_embeddings = 512,
-                      rms_norm_eps = 1e-5, tie_word_embeddings = True, rope_parameters = {
-                          "rope_type" : "llama3",
-                          "rope_theta" : 500000.0,
-                          "factor" : 8.0,
-                          "low_freq_factor" : 1.0,
-                          "high_freq_factor" : 4.0,
-                          "original_max_position_embeddings" : 64
-                      },
-                      bos_token_id = 1, eos_token_id = [ 2, 3 ]) return LlamaForCausalLM(config),
-      torch.bfloat16, {"old_style_config" : True}
+def family_llama2():
+    config = LlamaConfig(
+        vocab_size=131, hidden_size=40, intermediate_size=68, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=4, max_position_embeddings=128, rms_norm_eps=1e-5, tie_word_embeddings=False,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, bos_token_id=1, eos_token_id=2)
+    return LlamaForCausalLM(config), torch.float32, {}
 
-                      def family_mistral()
-    : config = MistralConfig(vocab_size = 117, hidden_size = 36, intermediate_size = 60, num_hidden_layers = 3,
-                             num_attention_heads = 6, num_key_value_heads = 3, max_position_embeddings = 256,
-                             sliding_window = 8, rms_norm_eps = 1e-6, tie_word_embeddings = False,
-                             rope_parameters = {"rope_type" : "default", "rope_theta" : 1000000.0}, bos_token_id = 1,
-                             eos_token_id = 2) return MistralForCausalLM(config),
-      torch.float32, {}
 
-def family_qwen2()
-    : config = Qwen2Config(vocab_size = 163, hidden_size = 56, intermediate_size = 100, num_hidden_layers = 2,
-                           num_attention_heads = 4, num_key_value_heads = 2, max_position_embeddings = 256,
-                           rms_norm_eps = 1e-6, tie_word_embeddings = False,
-                           rope_parameters = {"rope_type" : "default", "rope_theta" : 1000000.0}, bos_token_id = 1,
-                           eos_token_id = 2) return Qwen2ForCausalLM(config),
-      torch.float16, {"max_shard_size" : "40KB"}
+def family_llama3_1():
+    config = LlamaConfig(
+        vocab_size=150, hidden_size=48, intermediate_size=76, num_hidden_layers=3, num_attention_heads=6,
+        num_key_value_heads=2, head_dim=12, max_position_embeddings=512, rms_norm_eps=1e-5, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
+                         "high_freq_factor": 4.0, "original_max_position_embeddings": 64},
+        bos_token_id=1, eos_token_id=[2, 3])
+    return LlamaForCausalLM(config), torch.bfloat16, {"old_style_config": True}
 
-                     def family_qwen3()
-    : config = Qwen3Config(vocab_size = 97, hidden_size = 40, intermediate_size = 52, num_hidden_layers = 2,
-                           num_attention_heads = 6, num_key_value_heads = 2, head_dim = 18,
-                           max_position_embeddings = 256, rms_norm_eps = 1e-6, tie_word_embeddings = True,
-                           rope_parameters = {"rope_type" : "default", "rope_theta" : 1000000.0}, bos_token_id = 1,
-                           eos_token_id = 2) return Qwen3ForCausalLM(config),
-      torch.bfloat16, {}
 
-def family_gemma2()
-    : config =
-          Gemma2Config(vocab_size = 89, hidden_size = 30, intermediate_size = 44, num_hidden_layers = 3,
-                       num_attention_heads = 5, num_key_value_heads = 1, head_dim = 12, max_position_embeddings = 256,
-                       rms_norm_eps = 1e-6, sliding_window = 6, query_pre_attn_scalar = 20,
-                       attn_logit_softcapping = 2.0, final_logit_softcapping = 3.0, bos_token_id = 2,
-                       eos_token_id = [ 1, 7 ], pad_token_id = 0) return Gemma2ForCausalLM(config),
-      torch.bfloat16, {}
+def family_mistral():
+    config = MistralConfig(
+        vocab_size=117, hidden_size=36, intermediate_size=60, num_hidden_layers=3, num_attention_heads=6,
+        num_key_value_heads=3, max_position_embeddings=256, sliding_window=8, rms_norm_eps=1e-6,
+        tie_word_embeddings=False, rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+        bos_token_id=1, eos_token_id=2)
+    return MistralForCausalLM(config), torch.float32, {}
 
-def family_gemma3()
-    : config = Gemma3TextConfig(vocab_size = 89, hidden_size = 32, intermediate_size = 44, num_hidden_layers = 4,
-                                num_attention_heads = 4, num_key_value_heads = 2, head_dim = 10,
-                                max_position_embeddings = 512, rms_norm_eps = 1e-6, sliding_window = 5,
-                                query_pre_attn_scalar = 14, bos_token_id = 2, eos_token_id = 1, pad_token_id = 0,
-                                sliding_window_pattern = 3, rope_parameters = {
-                                    "full_attention" : {"rope_type" : "linear", "factor" : 8.0, "rope_theta" : 20000.0},
-                                    "sliding_attention" : {"rope_type" : "default", "rope_theta" : 100.0}
-                                }) return Gemma3ForCausalLM(config),
-      torch.float32, {}
 
-def family_phi3()
-    : rng = np.random.default_rng(77) short,
-      long = (1 + rng.random(6)).round(3).tolist(),
-      (3 + 20 * rng.random(6)).round(3).tolist() config =
-          Phi3Config(vocab_size = 91, hidden_size = 80, intermediate_size = 36, num_hidden_layers = 2,
-                     num_attention_heads = 5, num_key_value_heads = 1, max_position_embeddings = 256,
-                     original_max_position_embeddings = 16, rms_norm_eps = 1e-5, sliding_window = 20, bos_token_id = 1,
-                     eos_token_id = 2, pad_token_id = 0, rope_parameters = {
-                         "rope_type" : "longrope",
-                         "rope_theta" : 10000.0,
-                         "short_factor" : short,
-                         "long_factor" : long,
-                         "partial_rotary_factor" : 0.75,
-                         "original_max_position_embeddings" : 16
-                     }) return Phi3ForCausalLM(config),
-      torch.bfloat16, {}
+def family_qwen2():
+    config = Qwen2Config(
+        vocab_size=163, hidden_size=56, intermediate_size=100, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=256, rms_norm_eps=1e-6, tie_word_embeddings=False,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}, bos_token_id=1, eos_token_id=2)
+    return Qwen2ForCausalLM(config), torch.float16, {"max_shard_size": "40KB"}
+
+
+def family_qwen3():
+    config = Qwen3Config(
+        vocab_size=97, hidden_size=40, intermediate_size=52, num_hidden_layers=2, num_attention_heads=6,
+        num_key_value_heads=2, head_dim=18, max_position_embeddings=256, rms_norm_eps=1e-6, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}, bos_token_id=1, eos_token_id=2)
+    return Qwen3ForCausalLM(config), torch.bfloat16, {}
+
+
+def family_gemma2():
+    config = Gemma2Config(
+        vocab_size=89, hidden_size=30, intermediate_size=44, num_hidden_layers=3, num_attention_heads=5,
+        num_key_value_heads=1, head_dim=12, max_position_embeddings=256, rms_norm_eps=1e-6, sliding_window=6,
+        query_pre_attn_scalar=20, attn_logit_softcapping=2.0, final_logit_softcapping=3.0, bos_token_id=2,
+        eos_token_id=[1, 7], pad_token_id=0)
+    return Gemma2ForCausalLM(config), torch.bfloat16, {}
+
+
+def family_gemma3():
+    config = Gemma3TextConfig(
+        vocab_size=89, hidden_size=32, intermediate_size=44, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=10, max_position_embeddings=512, rms_norm_eps=1e-6, sliding_window=5,
+        query_pre_attn_scalar=14, bos_token_id=2, eos_token_id=1, pad_token_id=0, sliding_window_pattern=3,
+        rope_parameters={"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 20000.0},
+                         "sliding_attention": {"rope_type": "default", "rope_theta": 100.0}})
+    return Gemma3ForCausalLM(config), torch.float16, {}
+
+
+def family_phi3():
+    rng = np.random.default_rng(77)
+    short, long = (1 + rng.random(6)).round(3).tolist(), (3 + 20 * rng.random(6)).round(3).tolist()
+    config = Phi3Config(
+        vocab_size=91, hidden_size=48, intermediate_size=36, num_hidden_layers=2, num_attention_heads=3,
+        num_key_value_heads=1, max_position_embeddings=256, original_max_position_embeddings=16, rms_norm_eps=1e-5,
+        sliding_window=20, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+        rope_parameters={"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": short, "long_factor": long,
+                         "partial_rotary_factor": 0.75, "original_max_position_embeddings": 16})
+    return Phi3ForCausalLM(config), torch.bfloat16, {}
+
 
 def family_gpt2():
     config = GPT2Config(
         vocab_size=83, n_positions=40, n_embd=36, n_layer=3, n_head=6, n_inner=60, bos_token_id=0, eos_token_id=0)
-    return GPT2LMHeadModel(config), torch.float32, {"at": ("transformer", "h", "ln_f")}
+    return GPT2LMHeadModel(config), torch.float16, {"at": ("transformer", "h", "ln_f")}
 
 
 def family_neox():
@@ -270,6 +264,7 @@ def make_family(name, out, seed):
         tensors[f"loss_{i}"] = loss
         tensors[f"input_embeds_grad_{i}"] = grad
     save_tensors(folder / "expected.safetensors", tensors)
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
