@@ -65,7 +65,7 @@ const tp_command tp_cmd_pretrain = {
     .summary = "train a small decoder from text",
     .text = "Trains a decoder with random weights to predict the next token, and writes a normal Hugging Face folder "
             "(config.json, model.safetensors in bf16, the tokenizer's files).\n\n"
-            "The shape of the model comes from a file in the form of config.json (families llama, mistral, qwen2). "
+            "The shape of the model comes from a file in the form of config.json (any family of docs/models.md). "
             "Documents are packed end to end without padding; attention never crosses from one to the next. Weights "
             "are f32 while training.\n\n"
             "The state is saved in the output folder every --save-every steps and on Ctrl-C; the same command goes on "
