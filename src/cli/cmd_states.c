@@ -130,10 +130,10 @@ static tp_status compute(tp_args *args, const tp_engine *engine, const tp_states
         status = tp_engine_states(engine, &input, 1, f->layers, f->n_layers, own);
         for (int64_t l = 0; l < f->n_layers && status == TP_OK; l++) {
             const float *layer = own + l * n * d;
-            if (f->pool == TP_POOL_NONE)
+            if (f->pool == TP_STATES_EACH)
                 memcpy(states + (l * rows + from) * d, layer, (size_t)(n * d) * sizeof *states);
             else
-                tp_pool_rows(f->pool, layer, n, d, states + (l * rows + i) * d);
+                tp_states_pool(f->pool, layer, n, d, states + (l * rows + i) * d);
         }
         if (f->n_prompts > 1) tp_progress_update(progress, (double)(i + 1), (double)f->offsets[i + 1], "%s", "");
     }
@@ -152,7 +152,7 @@ static void print_row(tp_table *t, const tp_engine *engine, const tp_states_file
     for (int64_t j = 0; j < f->d_model; j++) sum += (double)row[j] * row[j];
     tp_table_cell(t, "%lld", (long long)prompt);
     tp_table_cell(t, "%d", (int)f->layers[layer]);
-    if (f->pool == TP_POOL_NONE) {
+    if (f->pool == TP_STATES_EACH) {
         size_t n = 0;
         int32_t id = f->ids[token];
         const char *piece = tp_engine_get_facts(engine)->has_tokenizer ? tp_engine_piece(engine, id, &n) : NULL;
@@ -160,7 +160,7 @@ static void print_row(tp_table *t, const tp_engine *engine, const tp_states_file
         tp_table_cell(t, "%s", text);
         tp_free(text);
     } else {
-        tp_table_cell(t, "%s", tp_pool_names[f->pool]);
+        tp_table_cell(t, "%s", tp_states_pooling_names[f->pool]);
     }
     tp_table_cell(t, "%.4f", sqrt(sum / (double)f->d_model));
     for (int64_t j = 0; j < SHOWN; j++) tp_table_cell(t, j < f->d_model ? "%.4f" : "", row[j < f->d_model ? j : 0]);
@@ -172,8 +172,8 @@ static void print_table(const tp_engine *engine, const tp_states_file *f, int64_
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) tp_table_column(t, columns[i]);
     for (int64_t p = 0; p < f->n_prompts; p++)
         for (int64_t l = 0; l < f->n_layers; l++) {
-            int64_t from = f->pool == TP_POOL_NONE ? f->offsets[p] : p,
-                    to = f->pool == TP_POOL_NONE ? f->offsets[p + 1] : p + 1;
+            int64_t from = f->pool == TP_STATES_EACH ? f->offsets[p] : p,
+                    to = f->pool == TP_STATES_EACH ? f->offsets[p + 1] : p + 1;
             for (int64_t r = from; r < to; r++)
                 print_row(t, engine, f, p, l, r, f->states + (l * rows + r) * f->d_model);
         }
@@ -202,7 +202,7 @@ static void print_json(const tp_states_file *f, int64_t rows) {
         for (int64_t l = 0; l < f->n_layers; l++) {
             char name[16];
             snprintf(name, sizeof name, "%d", (int)f->layers[l]);
-            bool pooled = f->pool != TP_POOL_NONE;
+            bool pooled = f->pool != TP_STATES_EACH;
             json_object_set_new(
                 layers, name,
                 rows_to_json(f->states + (l * rows + (pooled ? p : from)) * f->d_model, pooled ? 1 : n, f->d_model));
@@ -233,14 +233,14 @@ static tp_status work(tp_args *args, const tp_engine *engine, prompts *p, int32_
     TP_TRY(gather_prompts(args, engine, p));
     tp_states_file f = {.family = facts->family,
                         .fingerprint = facts->fingerprint,
-                        .pool = (tp_pool)tp_args_choice(args, "pool"),
+                        .pool = (tp_states_pooling)tp_args_choice(args, "pool"),
                         .layers = *layers,
                         .n_layers = n_layers,
                         .offsets = p->offsets,
                         .n_prompts = (int64_t)p->n,
                         .ids = p->ids.data,
                         .d_model = facts->d_model};
-    int64_t rows = f.pool == TP_POOL_NONE ? p->offsets[p->n] : f.n_prompts;
+    int64_t rows = f.pool == TP_STATES_EACH ? p->offsets[p->n] : f.n_prompts;
     float *states = tp_try_alloc((size_t)(n_layers * rows), (size_t)f.d_model * sizeof *states);
     f.states = states;
     tp_status status = states ? compute(args, engine, &f, rows, states) : tp_last_status();
@@ -301,7 +301,7 @@ const tp_command tp_cmd_states = {
              .help = "numbers of layers, negative ones from the end, or all"},
             {.name = "pool",
              .type = TP_OPT_CHOICE,
-             .choices = tp_pool_names,
+             .choices = tp_states_pooling_names,
              .fallback = "none",
              .help = "one row for each token, or the mean or the last of a prompt; one of"},
             {.name = "out",

@@ -10,20 +10,20 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const tp_pool_names[] = {"none", "mean", "last", NULL};
+const char *const tp_states_pooling_names[] = {"none", "mean", "last", NULL};
 
-void tp_pool_rows(tp_pool pool, const float *states, int64_t n, int64_t d, float *out) {
+void tp_states_pool(tp_states_pooling pool, const float *states, int64_t n, int64_t d, float *out) {
     for (int64_t j = 0; j < d; j++) {
         double sum = 0;
-        for (int64_t i = 0; pool == TP_POOL_MEAN && i < n; i++) sum += states[i * d + j];
-        out[j] = pool == TP_POOL_MEAN ? (float)(sum / (double)n) : states[(n - 1) * d + j];
+        for (int64_t i = 0; pool == TP_STATES_MEAN && i < n; i++) sum += states[i * d + j];
+        out[j] = pool == TP_STATES_MEAN ? (float)(sum / (double)n) : states[(n - 1) * d + j];
     }
 }
 
 /* ---- writing ---- */
 
 static int64_t n_rows(const tp_states_file *f) {
-    return f->pool == TP_POOL_NONE ? f->offsets[f->n_prompts] : f->n_prompts;
+    return f->pool == TP_STATES_EACH ? f->offsets[f->n_prompts] : f->n_prompts;
 }
 
 static tp_status write_npy(const char *path, const tp_states_file *f) {
@@ -61,7 +61,7 @@ static tp_status write_safetensors(const char *path, const tp_states_file *f) {
                                               .data = f->offsets,
                                               .n_bytes = (size_t)(f->n_prompts + 1) * sizeof *f->offsets};
     const tp_st_metadata metadata[] = {{"telepathy.kind", "states"}, {"telepathy.version", "1"},
-                                       {"layers", layers.data},      {"pool", tp_pool_names[f->pool]},
+                                       {"layers", layers.data},      {"pool", tp_states_pooling_names[f->pool]},
                                        {"model", f->family},         {"fingerprint", f->fingerprint}};
     tp_status status = tp_safetensors_write(path, tensors, n_tensors, metadata, sizeof metadata / sizeof metadata[0]);
     tp_str_free(&layers);

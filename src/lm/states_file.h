@@ -15,12 +15,12 @@
 
 #include "base/error.h"
 
-typedef enum tp_pool { TP_POOL_NONE, TP_POOL_MEAN, TP_POOL_LAST } tp_pool;
-extern const char *const tp_pool_names[]; /* "none", "mean", "last", NULL */
+typedef enum tp_states_pooling { TP_STATES_EACH, TP_STATES_MEAN, TP_STATES_LAST } tp_states_pooling;
+extern const char *const tp_states_pooling_names[]; /* "none", "mean", "last", NULL */
 
 typedef struct tp_states_file {
     const char *family, *fingerprint; /* of the model */
-    tp_pool pool;
+    tp_states_pooling pool;
     const int32_t *layers; /* [n_layers], no two the same */
     int64_t n_layers;
     const int64_t *offsets; /* [n_prompts + 1] */
@@ -31,7 +31,7 @@ typedef struct tp_states_file {
 } tp_states_file;
 
 /* Rows of n states [n, d] as one: their mean (summed in f64), or the last. n is at least 1. */
-void tp_pool_rows(tp_pool pool, const float *states, int64_t n, int64_t d, float *out);
+void tp_states_pool(tp_states_pooling pool, const float *states, int64_t n, int64_t d, float *out);
 
 /* Writes .npy if the path ends so, else .safetensors; atomically. */
 tp_status tp_states_file_write(const char *path, const tp_states_file *file);
