@@ -110,6 +110,17 @@ static char *written(const tp_tokenizer *tokenizer, int32_t id) {
     return piece ? tp_strndup(piece, n) : NULL;
 }
 
+/* The format of that name, or of the template that the model's folder or GGUF file holds. */
+static tp_chat *choose_chat(const tp_engine *engine, const char *format) {
+    const tp_gguf *gguf = tp_checkpoint_gguf(engine->lm->checkpoint);
+    if (gguf == NULL) return tp_chat_choose(format, NULL, engine->lm->path);
+    tp_gguf_fields fields = {.file = gguf};
+    char *template = tp_gguf_get_text(&fields, "tokenizer.chat_template");
+    tp_chat *chat = fields.status == TP_OK ? tp_chat_choose(format, template, NULL) : NULL;
+    tp_free(template);
+    return chat;
+}
+
 int32_t *tp_engine_chat(const tp_engine *engine, const char *format, const tp_message *messages, int64_t n_messages,
                         int64_t *n_ids) {
     const tp_tokenizer *tokenizer = tokenizer_of(engine, __func__);
@@ -117,7 +128,7 @@ int32_t *tp_engine_chat(const tp_engine *engine, const char *format, const tp_me
     TP_NEEDS_OR_NULL(messages);
     TP_NEEDS_OR_NULL(n_ids);
     if (n_messages < 1) return tp_fail_null(TP_ERR_ARGUMENT, "%lld messages were given", (long long)n_messages);
-    tp_chat *chat = tp_chat_choose(format, NULL, engine->lm->path);
+    tp_chat *chat = choose_chat(engine, format);
     if (chat == NULL) return NULL;
     tp_chat_message *turns = tp_alloc((size_t)n_messages * sizeof *turns);
     for (int64_t i = 0; i < n_messages; i++)
