@@ -216,8 +216,7 @@ tp_status tp_session_logits(tp_session *session, float *logits);
 /* How the next token is chosen from the logits, step by step in this order (llama.cpp's). All zeros: greedily, that is
  * the largest logit, of equal ones the smallest id. */
 typedef struct tp_sampling {
-    double
-        repeat_penalty; /* logits of ids among the last ones are divided by it if above 0, else multiplied; 0, 1: off */
+    double repeat_penalty; /* divides logits above 0 of ids among the last ones, multiplies those below; 0, 1: off */
     int64_t repeat_window; /* how many ids count as the last ones; 0: all of the session */
     int32_t top_k;         /* keep the k largest; 0: all */
     double top_p;          /* keep the fewest likeliest whose probabilities reach p together; 0, 1: all */
@@ -256,6 +255,21 @@ typedef struct tp_generation {
 /* Continues after the last row. Ends before an EOS id, which is neither handed out nor fed; all tokens handed out have
  * been fed, so that the session goes on where this ended. *ending (may be NULL) gets why it ended. */
 tp_status tp_session_generate(tp_session *session, const tp_generation *options, tp_ending *ending);
+
+/* ---- embedder: texts to vectors ---- */
+
+typedef struct tp_embedder tp_embedder;
+
+/* Loads an encoder of the BERT kind, which embeds as its own files say, or a decoder, of whose last hidden states the
+ * mean is taken; `model` as for tp_engine_load. It is immutable: any number of threads may share it. NULL on error. */
+tp_embedder *tp_embedder_load(const char *model);
+void tp_embedder_free(tp_embedder *embedder); /* takes NULL */
+
+int32_t tp_embedder_width(const tp_embedder *embedder); /* numbers of a vector; -1 with an error for NULL */
+
+/* The vectors of zero-terminated texts, out [n_texts, width], computed in f32. Texts too long for the model are cut;
+ * one without any token is an error. */
+tp_status tp_embedder_embed(const tp_embedder *embedder, const char *const *texts, int64_t n_texts, float *out);
 
 /* ---- link: a trained bridge between two models ---- */
 

@@ -304,6 +304,27 @@ static void conversations_go_on(void **state) {
     expect_failure("", "generate " WREN " --chat-template martian -p hello", 1, "martian");
 }
 
+/* The checkpoint's own template, from a folder and from the GGUF file made of it. */
+static void the_models_own_chat_format_is_used(void **state) {
+    (void)state;
+    static const char template[] =
+        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
+        "'\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    char command[4200];
+    snprintf(command, sizeof command, "cp -r '%s' '%s/chat'", WREN, dir);
+    assert_int_equal(system(command), 0);
+    json_t *config = tp_json_load_file(in_dir("@/chat/tokenizer_config.json"));
+    check_not_null(config);
+    json_object_set_new(config, "chat_template", json_string(template));
+    check_ok(tp_json_save_file(config, in_dir("@/chat/tokenizer_config.json")));
+    json_decref(config);
+    char *wanted = strdup(expect_success("", "generate " WREN " --chat-template chatml -p Hello -n 12 --temp 0", ""));
+    assert_string_equal(expect_success("", "generate @/chat --chat -p Hello -n 12 --temp 0", ""), wanted);
+    expect_success("", "convert @/chat @/chat.gguf", "");
+    assert_string_equal(expect_success("", "generate @/chat.gguf --chat -p Hello -n 12 --temp 0", ""), wanted);
+    free(wanted);
+}
+
 /* Ctrl-C: what was written stays, the line ends, the status is 130. */
 static void an_interrupted_generation_ends_cleanly(void **state) {
     (void)state;
@@ -398,6 +419,7 @@ int main(void) {
         cmocka_unit_test(a_prompt_cache_changes_nothing),
         cmocka_unit_test(endings_are_told),
         cmocka_unit_test(conversations_go_on),
+        cmocka_unit_test(the_models_own_chat_format_is_used),
         cmocka_unit_test(an_interrupted_generation_ends_cleanly),
         cmocka_unit_test(nonsense_gets_a_sentence),
     };

@@ -285,12 +285,7 @@ const tp_command tp_cmd_bench = {
                 "telepathy bench models/wren -p 0 -n 32 -d 0,1024,4096 -ctk i8 -o csv\n",
     .options =
         (const tp_option[]){
-            {.name = "MODEL",
-             .letter = 'm',
-             .type = TP_OPT_PATH,
-             .positional = true,
-             .required = true,
-             .help = "a model"},
+            TP_OPTION_MODEL,
             {.name = "n-prompt",
              .letter = 'p',
              .type = TP_OPT_LIST,

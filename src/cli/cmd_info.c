@@ -232,7 +232,7 @@ static tp_status show(tp_args *args, const char *path) {
 }
 
 static tp_status run(tp_args *args) {
-    char *path = tp_model_path(tp_args_text(args, "PATH"));
+    char *path = tp_model_path(tp_args_text(args, "MODEL"));
     tp_status status = path ? show(args, path) : tp_last_status();
     tp_free(path);
     return status;
@@ -249,7 +249,12 @@ const tp_command tp_cmd_info = {
                 "telepathy info runs/trec-42 --json\n",
     .options =
         (const tp_option[]){
-            {.name = "PATH", .type = TP_OPT_PATH, .positional = true, .required = true, .help = "the folder"},
+            {.name = "MODEL",
+             .letter = 'm',
+             .type = TP_OPT_PATH,
+             .positional = true,
+             .required = true,
+             .help = "a model as for generate, or the folder of a trained bridge"},
             {.name = "tensors", .type = TP_OPT_FLAG, .help = "list every tensor with its type and shape"},
             TP_OPTION_JSON,
             {0},

@@ -51,7 +51,7 @@ static tp_status run(tp_args *args) {
     if (tokenizer == NULL) return tp_last_status();
     tp_str text = {0};
     tp_status status = TP_OK;
-    if (tp_args_given(args, "TEXT"))
+    if (tp_args_given(args, "TEXT") && strcmp(tp_args_text(args, "TEXT"), "-") != 0)
         tp_str_append_text(&text, tp_args_text(args, "TEXT"));
     else
         status = tp_read_text("-", false, &text);
@@ -93,7 +93,7 @@ const tp_command tp_cmd_tokenize = {
              .letter = 'p',
              .type = TP_OPT_TEXT,
              .positional = true,
-             .help = "the text (default: stdin)"},
+             .help = "the text; -, or none: stdin"},
             {.name = "ids", .type = TP_OPT_FLAG, .help = "only the ids, on one line"},
             {.name = "pieces", .type = TP_OPT_FLAG, .help = "only the pieces, one a line"},
             {.name = "count", .type = TP_OPT_FLAG, .help = "only how many tokens there are"},

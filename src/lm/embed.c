@@ -9,6 +9,7 @@
 enum { BATCH_TOKENS = 4096 };
 
 tp_embedder *tp_embedder_load(const char *model) {
+    if (model == NULL) return tp_fail_null(TP_ERR_ARGUMENT, "tp_embedder_load: `model` is NULL");
     tp_embedder *e = tp_alloc(sizeof *e);
     if (tp_encoder_is(model)) {
         e->encoder = tp_encoder_load(model, true);

@@ -10,7 +10,7 @@
 #include "lm/decoder.h"
 #include "lm/encoder.h"
 
-typedef struct tp_embedder {
+struct tp_embedder {
     tp_encoder *encoder; /* one of the two */
     tp_lm *lm;
     int d_model, n_layers;
@@ -19,11 +19,7 @@ typedef struct tp_embedder {
     int layer; /* 0 .. n_layers: hidden states of which layer are pooled */
     tp_pooling pooling;
     bool normalize; /* rows get length 1 */
-} tp_embedder;
-
-/* A model with its tokenizer, by what tp_model_path understands. NULL on error. */
-tp_embedder *tp_embedder_load(const char *model);
-void tp_embedder_free(tp_embedder *e); /* takes NULL */
+};                  /* loaded and freed as telepathy.h says */
 
 /* Rows of zero-terminated texts into out [n_texts, d_model]; texts are taken some thousand tokens at a time. A text
  * without any token is an error. `progress` may be NULL. */
