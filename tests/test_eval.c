@@ -210,6 +210,39 @@ static void an_interrupted_evaluation_says_so(void **state) {
     assert_null(results);
 }
 
+static void an_interrupted_evaluation_goes_on(void **state) {
+    (void)state;
+    volatile sig_atomic_t stop = 1; /* random and majority do not look at it, the bridge does */
+    bool wanted[TP_MOST_METHODS] = {false};
+    for (int m = 0; tp_methods[m]; m++)
+        wanted[m] = tp_methods[m] == &tp_method_majority || tp_methods[m] == &tp_method_bridge;
+    char *copy = tp_path_join(dir, "interrupted"), command[9000];
+    snprintf(command, sizeof command, "cp -r '%s' '%s' && rm -f '%s/eval.json'", run_b, copy, copy);
+    assert_int_equal(system(command), 0);
+    const char *run = copy;
+    tp_results *results;
+    tp_suite_options o = options_for(&run, 1);
+    o.wanted = wanted;
+    o.stop = &stop;
+    assert_int_equal(tp_suite_run(&o, &results), TP_ERR_CANCELLED);
+    check_ok(tp_suite_load(&run, 1, &results)); /* what was found before is there */
+    assert_non_null(tp_results_get(results, &tp_method_majority));
+    assert_null(tp_results_get(results, &tp_method_bridge));
+    tp_results_free(results);
+    stop = 0;
+    o.keep = true;
+    check_ok(tp_suite_run(&o, &results));
+    assert_non_null(tp_results_get(results, &tp_method_bridge));
+    tp_results_free(results);
+    stop = 1; /* now nothing is left to do, and nothing is done */
+    check_ok(tp_suite_run(&o, &results));
+    assert_non_null(tp_results_get(results, &tp_method_bridge));
+    tp_results_free(results);
+    o.keep = false;
+    assert_int_equal(tp_suite_run(&o, &results), TP_ERR_CANCELLED);
+    free(copy);
+}
+
 static void unknown_methods_are_refused_with_the_list(void **state) {
     (void)state;
     assert_null(tp_method_find("magic"));
@@ -400,6 +433,7 @@ int main(void) {
         cmocka_unit_test(every_method_answers_every_row),
         cmocka_unit_test(results_are_the_same_every_time),
         cmocka_unit_test(an_interrupted_evaluation_says_so),
+        cmocka_unit_test(an_interrupted_evaluation_goes_on),
         cmocka_unit_test(unknown_methods_are_refused_with_the_list),
         cmocka_unit_test(results_survive_their_file),
         cmocka_unit_test(broken_results_are_refused),

@@ -39,6 +39,7 @@ static tp_status measure(tp_args *args, const bool *wanted, const char *const *r
                                                   .runs = runs,
                                                   .n_runs = n_runs,
                                                   .wanted = wanted,
+                                                  .keep = tp_args_flag(args, "keep"),
                                                   .n_timed = tp_args_int(args, "timed"),
                                                   .prompt_steps = tp_args_int(args, "prompt-steps"),
                                                   .stop = tp_interrupt_catch(),
@@ -97,7 +98,8 @@ const tp_command tp_cmd_eval = {
         "  bridge             the latent relay\n"
         "  zero, noise, shuffled, alone\n"
         "                     the bridge with its source destroyed: must fail\n\n"
-        "Everything found, each row's predictions included, is kept in the run's eval.json; --saved prints it again.",
+        "Everything found, each row's predictions included, is kept in the run's eval.json, method by method: --keep "
+        "goes on after an interruption, --saved prints it again.",
     .examples = "telepathy eval runs/trec-42 --data data/trec\n"
                 "telepathy eval runs/trec-42 runs/trec-43 runs/trec-44 --data data/trec\n"
                 "telepathy eval runs/trec-42 --methods words,bridge,shuffled --json\n",
@@ -133,6 +135,7 @@ const tp_command tp_cmd_eval = {
              .min = 0,
              .max = 1e9,
              .help = "most updates of prompt tuning; 0: as many as the bridge's recipe"},
+            {.name = "keep", .type = TP_OPT_FLAG, .help = "do not run again the methods that eval.json holds; go on"},
             {.name = "saved", .type = TP_OPT_FLAG, .help = "run nothing, print what eval.json holds"},
             {.name = "markdown", .type = TP_OPT_FLAG, .help = "print the table as Markdown"},
             TP_OPTION_JSON,

@@ -8,6 +8,13 @@
 
 enum { STATE_BYTES = 1 << 30 }; /* of test states kept in memory; what is beyond is computed each time */
 
+/* Takes over what eval.json holds of the same subject and was not found anew. */
+static void take_older(tp_results *mine, const char *path) {
+    tp_results *older = tp_path_exists(path) ? tp_results_load(path) : NULL; /* a broken one will be replaced */
+    if (older) tp_results_merge(mine, older);
+    tp_results_free(older);
+}
+
 /* Results of one method, from an earlier run of the same recipe where the method does not depend on the run. */
 static tp_status run_method(tp_eval *eval, const tp_method *method, tp_results *mine, const tp_results *first) {
     const tp_method_result *known = first && !method->seeded ? tp_results_get(first, method) : NULL;
@@ -23,19 +30,19 @@ static tp_status run_method(tp_eval *eval, const tp_method *method, tp_results *
     return TP_OK;
 }
 
-static tp_status run_methods(const tp_suite_options *o, tp_eval *eval, tp_results *mine, const tp_results *first) {
-    for (int m = 0; tp_methods[m]; m++)
-        if (o->wanted == NULL || o->wanted[m]) TP_TRY(run_method(eval, tp_methods[m], mine, first));
-    return TP_OK;
-}
-
-/* Writes eval.json, older methods of the same subject included. A broken older file is replaced. */
-static tp_status save(tp_results *mine, const char *folder) {
+/* Each method's result is saved at once: a long evaluation that is stopped has lost one method. */
+static tp_status run_methods(const tp_suite_options *o, tp_eval *eval, tp_results *mine, const tp_results *first,
+                             const char *folder) {
+    bool done[TP_MOST_METHODS] = {false};
     char *path = tp_path_join(folder, "eval.json");
-    tp_results *older = tp_path_exists(path) ? tp_results_load(path) : NULL;
-    if (older) tp_results_merge(mine, older);
-    tp_results_free(older);
-    tp_status status = tp_results_save(mine, path);
+    take_older(mine, path);
+    for (int m = 0; tp_methods[m]; m++) done[m] = o->keep && tp_results_get(mine, tp_methods[m]);
+    tp_status status = TP_OK;
+    for (int m = 0; tp_methods[m] && status == TP_OK; m++) {
+        if (done[m] || (o->wanted && !o->wanted[m])) continue;
+        status = run_method(eval, tp_methods[m], mine, first);
+        if (status == TP_OK) status = tp_results_save(mine, path);
+    }
     tp_free(path);
     return status;
 }
@@ -72,8 +79,7 @@ static tp_status run_one(const tp_suite_options *o, const char *folder, tp_eval 
         status =
             tp_fail(TP_ERR_ARGUMENT, "%s and %s are not runs of one recipe on the same data, so they share no table",
                     first->run, folder);
-    if (status == TP_OK) status = run_methods(o, &eval, mine, first);
-    if (status == TP_OK) status = save(mine, folder);
+    if (status == TP_OK) status = run_methods(o, &eval, mine, first, folder);
     tp_state_cache_free(eval.test_states);
     tp_state_cache_free(eval.uncached);
     kept->features = eval.features;

@@ -10,13 +10,14 @@ typedef struct tp_suite_options {
     const char *const *runs; /* [n_runs] folders of runs of one recipe, which may differ in seed */
     size_t n_runs;
     const bool *wanted;   /* [in the order of tp_methods]; NULL: all */
+    bool keep;            /* do not run again what eval.json holds of the same bridge, rows and recipe */
     int64_t n_timed;      /* texts whose time is taken one by one; 0: no times */
     int64_t prompt_steps; /* most updates of prompt tuning; 0: as many as the recipe's */
     const volatile sig_atomic_t *stop;
     tp_progress *progress;
 } tp_suite_options;
 
-/* Runs the methods and writes each run's eval.json, which keeps what an earlier evaluation of the same bridge on the
+/* Runs the methods and writes each run's eval.json, after every method anew, which keeps what an earlier evaluation of the same bridge on the
  * same rows found with other methods. What does not depend on the run is computed once for all. results[n_runs] are the
  * caller's to free; NULL from the first run that failed. */
 tp_status tp_suite_run(const tp_suite_options *options, tp_results **results);
