@@ -25,7 +25,7 @@ typedef struct {
 
 static places find_places(tp_tape *tape, const tp_batch *batch) {
     int64_t n = batch->offsets[batch->n_sequences];
-    places p = {.positions = tp_arena_alloc(tape->arena, (size_t)n * sizeof(int32_t))};
+    places p = {.positions = tp_arena_zalloc(tape->arena, (size_t)n * sizeof(int32_t))};
     for (int64_t s = 0; s < batch->n_sequences; s++) {
         int64_t past = batch->cache ? batch->cache->lengths[batch->slots[s]] : 0;
         for (int64_t i = batch->offsets[s]; i < batch->offsets[s + 1]; i++)
@@ -43,14 +43,15 @@ static void find_rotations(tp_tape *tape, const tp_lm *lm, const tp_batch *batch
     const tp_lm_config *c = &lm->config;
     int64_t n = batch->offsets[batch->n_sequences], pairs = tp_lm_config_rotary_pairs(c);
     if (pairs == 0) return;
-    double amplitude = c->rope_scaling.attention_factor;
+    float amplitude = c->rope_scaling.attention_factor > 0 ? (float)c->rope_scaling.attention_factor : 1.0f;
     p->rotation = p->window = tp_rotation_new(tape, n, pairs, c->rope_adjacent);
-    for (int64_t s = 0; s < batch->n_sequences; s++) {
+    if (lm->inv_freq[TP_FREQUENCIES_LONG] == NULL)
+        tp_rotation_set(tape, p->rotation, 0, n, p->positions, lm->inv_freq[TP_FREQUENCIES_USUAL], amplitude);
+    for (int64_t s = 0; lm->inv_freq[TP_FREQUENCIES_LONG] && s < batch->n_sequences; s++) {
         int64_t from = batch->offsets[s], to = batch->offsets[s + 1];
         bool goes_far = tp_lm_turns_long(c, batch->cache ? batch->cache->capacity : to - from);
         tp_rotation_set(tape, p->rotation, from, to, p->positions,
-                        lm->inv_freq[goes_far ? TP_FREQUENCIES_LONG : TP_FREQUENCIES_USUAL],
-                        amplitude > 0 ? (float)amplitude : 1.0f);
+                        lm->inv_freq[goes_far ? TP_FREQUENCIES_LONG : TP_FREQUENCIES_USUAL], amplitude);
     }
     if (lm->inv_freq[TP_FREQUENCIES_LOCAL] == NULL) return;
     p->window = tp_rotation_new(tape, n, pairs, c->rope_adjacent);

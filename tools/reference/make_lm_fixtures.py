@@ -39,7 +39,7 @@ What each family is there to catch:
   gemma3    the same without caps, with norms of queries and keys; every third layer sees all tokens and turns by
             another base, divided by 8; f16.
   phi3      fused projections, heads turned in part (12 of 16 elements), LongRoPE whose original context (16 tokens)
-            lies between the lengths of the two prompts, a window of 20, three query heads to a key head, bf16.
+            lies between the lengths of the two prompts, a window of 20, five query heads to a key head, bf16.
   gpt2      positions from a table, layer norms, biases everywhere, turned matrices, tied, f16.
   neox      both halves of a block read its input, a quarter of each head turns, q, k and v fused head by head, biases,
             exact GELU, f16.
@@ -132,7 +132,7 @@ def family_phi3():
     rng = np.random.default_rng(77)
     short, long = (1 + rng.random(6)).round(3).tolist(), (3 + 20 * rng.random(6)).round(3).tolist()
     config = Phi3Config(
-        vocab_size=91, hidden_size=48, intermediate_size=36, num_hidden_layers=2, num_attention_heads=3,
+        vocab_size=91, hidden_size=80, intermediate_size=36, num_hidden_layers=2, num_attention_heads=5,
         num_key_value_heads=1, max_position_embeddings=256, original_max_position_embeddings=16, rms_norm_eps=1e-5,
         sliding_window=20, bos_token_id=1, eos_token_id=2, pad_token_id=0,
         rope_parameters={"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": short, "long_factor": long,
