@@ -20,14 +20,16 @@ static void waiting_costs_threads(void **state) {
 static void others_are_left_alone(void **state) {
     (void)state;
     omp_set_num_threads(5);
-    for (int i = 0; i < 1000; i++) tp_crowd_adapt();
+    for (int i = 0; i < 1000; i++) tp_crowd_adapt(true);
     assert_int_equal(omp_get_max_threads(), 5);
     tp_crowd_watch(true);
-    for (int i = 0; i < 1000; i++) tp_crowd_adapt(); /* whatever the machine does meanwhile */
+    for (int i = 0; i < 1000; i++) tp_crowd_adapt(true); /* whatever the machine does meanwhile */
     assert_true(omp_get_max_threads() >= 1 && omp_get_max_threads() <= 5);
+    tp_crowd_adapt(false); /* a step that wants all threads */
+    assert_int_equal(omp_get_max_threads(), 5);
     tp_crowd_watch(false);
     omp_set_num_threads(3);
-    for (int i = 0; i < 1000; i++) tp_crowd_adapt();
+    for (int i = 0; i < 1000; i++) tp_crowd_adapt(true);
     assert_int_equal(omp_get_max_threads(), 3);
 }
 

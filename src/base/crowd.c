@@ -15,6 +15,7 @@ static const double look_every = 0.05, first_pause = 0.5, longest_pause = 16;
 typedef struct {
     bool on;
     int most;      /* threads to begin with */
+    int fewer;     /* threads until `retry` */
     double since;  /* when it last looked */
     double waited; /* seconds in the queue until then */
     double retry;  /* when all threads are tried again */
@@ -53,10 +54,16 @@ void tp_crowd_watch(bool on) {
     if (mine.on) mine.since = tp_now(), mine.waited = seconds_waited();
 }
 
-void tp_crowd_adapt(void) {
+void tp_crowd_adapt(bool indifferent) {
     if (!mine.on) return;
     double time = tp_now();
+    if (!indifferent) {
+        omp_set_num_threads(mine.most);
+        mine.since = time, mine.waited = seconds_waited();
+        return;
+    }
     int now = omp_get_max_threads();
+    if (now == mine.most && time < mine.retry) omp_set_num_threads(now = mine.fewer); /* after such a step */
     if (now < mine.most && time >= mine.retry) {
         omp_set_num_threads(mine.most);
         mine.since = time, mine.waited = seconds_waited();
@@ -66,7 +73,7 @@ void tp_crowd_adapt(void) {
     double waited = seconds_waited();
     int threads = tp_crowd_threads(now, mine.most, waited - mine.waited, time - mine.since);
     if (threads < now) {
-        omp_set_num_threads(threads);
+        omp_set_num_threads(mine.fewer = threads);
         mine.retry = time + mine.pause;
         mine.pause = fmin(2 * mine.pause, longest_pause);
     } else if (now == mine.most) {

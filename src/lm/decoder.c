@@ -159,8 +159,8 @@ static tp_var *block(tp_tape *tape, const tp_lm *lm, int layer, tp_var *x, const
 
 tp_var *tp_lm_blocks(tp_tape *tape, const tp_lm *lm, tp_var *x, const tp_batch *batch, int from, int to) {
     assert(x->rows == batch->offsets[batch->n_sequences] && 0 <= from && from <= to && to <= lm->config.n_layers);
-    assert(batch->cache == NULL || tape->frozen); /* the cache is not on the tape */
-    if (batch->cache) tp_crowd_adapt();
+    assert(batch->cache == NULL || tape->frozen);   /* the cache is not on the tape */
+    if (batch->cache) tp_crowd_adapt(x->rows == 1); /* one row's products are dot products of our own */
     places p = find_places(tape, batch);
     if (to > from) find_rotations(tape, lm, batch, &p);
     if (to > from && from == 0 && lm->config.positions == TP_POSITION_LEARNED)
