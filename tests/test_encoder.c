@@ -227,6 +227,13 @@ static void configurations_are_checked(void **state) {
     tp_encoder_config c;
     check_ok(tp_encoder_config_read(dir, &c));
     assert_true(c.max_tokens == 20 && c.n_types == 2 && c.norm_eps == 1e-12);
+    put("tokenizer_config.json", "{\"model_max_length\": 1000000000000000019884624838656}");
+    check_ok(tp_encoder_config_read(dir, &c));
+    assert_int_equal(c.max_tokens, 20);
+    put("tokenizer_config.json", "{\"model_max_length\": 15}");
+    put("sentence_bert_config.json", "{\"transformer_task\": \"feature-extraction\"}");
+    check_ok(tp_encoder_config_read(dir, &c));
+    assert_int_equal(c.max_tokens, 15); /* the tokenizer's counts where nobody else says */
     put("sentence_bert_config.json", "{\"max_seq_length\": 512}");
     check_ok(tp_encoder_config_read(dir, &c));
     assert_int_equal(c.max_tokens, 20); /* no more than there are positions */

@@ -9,22 +9,34 @@
 
 enum { LARGEST_JSON = 512 << 20 }; /* bytes; the largest tokenizer.json in use is some 35 MB */
 
-json_t *tp_json_load_bytes(const char *bytes, size_t n, const char *name) {
+static json_t *parse(const char *bytes, size_t n, const char *name, size_t flags) {
     json_error_t error;
-    json_t *value = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *value = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL | flags, &error);
     if (value == NULL)
         return tp_fail_null(TP_ERR_FORMAT, "%s is not valid JSON: line %d, column %d: %s", name, error.line,
                             error.column, error.text);
     return value;
 }
 
-json_t *tp_json_load_file(const char *path) {
+static json_t *load(const char *path, size_t flags) {
     char *bytes;
     size_t n;
     if (tp_read_file(path, LARGEST_JSON, &bytes, &n) != TP_OK) return NULL;
-    json_t *value = tp_json_load_bytes(bytes, n, path);
+    json_t *value = parse(bytes, n, path, flags);
     tp_free(bytes);
     return value;
+}
+
+json_t *tp_json_load_bytes(const char *bytes, size_t n, const char *name) {
+    return parse(bytes, n, name, 0);
+}
+
+json_t *tp_json_load_file(const char *path) {
+    return load(path, 0);
+}
+
+json_t *tp_json_load_reals(const char *path) {
+    return load(path, JSON_DECODE_INT_AS_REAL);
 }
 
 tp_status tp_json_save_file(const json_t *value, const char *path) {

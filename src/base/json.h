@@ -15,6 +15,9 @@
 
 /* Parses a file (gzip allowed). Duplicate keys are refused. NULL on error; free with json_decref. */
 json_t *tp_json_load_file(const char *path);
+/* The same with every integer read as a real, for files that hold some no integer type holds (transformers writes a
+ * `model_max_length` of 10^30 for "none"). */
+json_t *tp_json_load_reals(const char *path);
 /* Parses n bytes; `name` is what error messages call them. */
 json_t *tp_json_load_bytes(const char *bytes, size_t n, const char *name);
 /* Writes the value, keys in insertion order, indented by two, atomically. */

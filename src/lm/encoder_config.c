@@ -79,10 +79,25 @@ static void read_pooling(tp_json_reader *r, tp_encoder_config *c) {
 }
 
 static void read_length(tp_json_reader *r, tp_encoder_config *c) {
-    c->max_tokens = (int)tp_json_int(r, "max_seq_length", c->n_positions, 1, TP_LM_MAX_VOCAB);
+    c->max_tokens = (int)tp_json_int(r, "max_seq_length", c->max_tokens, 1, TP_LM_MAX_VOCAB);
     if (c->max_tokens > c->n_positions) c->max_tokens = c->n_positions;
     if (tp_json_bool(r, "do_lower_case", false))
         unsupported(r, "do_lower_case", "is true; texts are lowered by tokenizers only (normalizer in tokenizer.json)");
+}
+
+/* Where sentence-transformers' own files give no length (since release 6), the tokenizer's counts. */
+static tp_status read_tokenizer_length(const char *folder, tp_encoder_config *c) {
+    char *path = tp_path_join(folder, "tokenizer_config.json");
+    tp_status status = TP_OK;
+    if (tp_path_exists(path)) {
+        json_t *value = tp_json_load_reals(path);
+        double length = json_number_value(json_object_get(value, "model_max_length"));
+        if (length >= 1 && length < c->max_tokens) c->max_tokens = (int)length;
+        if (value == NULL) status = tp_last_status();
+        json_decref(value);
+    }
+    tp_free(path);
+    return status;
 }
 
 /* Reads folder/name with that function; a file that is not there is no error. */
@@ -141,6 +156,7 @@ tp_status tp_encoder_config_read(const char *folder, tp_encoder_config *c) {
     tp_free(path);
     TP_TRY(status);
     c->max_tokens = c->n_positions;
+    TP_TRY(read_tokenizer_length(folder, c));
     TP_TRY(read_file(folder, "sentence_bert_config.json", read_length, c));
     path = tp_path_join(folder, "modules.json");
     if (tp_path_exists(path)) {

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { LARGEST_TEMPLATE = 1 << 20, LARGEST_CONFIG = 64 << 20 }; /* bytes */
+enum { LARGEST_TEMPLATE = 1 << 20 }; /* bytes */
 
 /* Spellings that mean the same become one: the escape \n a line feed, " a ', any run of blanks a single one. */
 static char *normalise(const char *text) {
@@ -88,16 +88,8 @@ tp_status tp_chat_recognise(tp_chat *chat, const char *template_text, const char
 
 /* `chat_template` of tokenizer_config.json is a text, or a list of named ones of which "default" is meant. */
 static tp_status from_config(const char *path, char **out) {
-    char *bytes;
-    size_t n;
-    json_error_t error;
-    TP_TRY(tp_read_file(path, LARGEST_CONFIG, &bytes, &n));
-    /* transformers writes a model_max_length of 10^30, which no integer type holds */
-    json_t *config = json_loadb(bytes, n, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
-    tp_free(bytes);
-    if (config == NULL)
-        return tp_fail(TP_ERR_FORMAT, "%s is not valid JSON: line %d, column %d: %s", path, error.line, error.column,
-                       error.text);
+    json_t *config = tp_json_load_reals(path);
+    if (config == NULL) return tp_last_status();
     const json_t *value = json_object_get(config, "chat_template"), *item;
     size_t i;
     if (json_is_array(value)) {

@@ -76,28 +76,12 @@ static void read_id(const tp_tokenizer *t, const json_t *config, const char *key
         *id = (int32_t)json_integer_value(value);
 }
 
-/* transformers writes a `model_max_length` of 10^30 for "none", which no integer type holds: here, where no integer is
- * read, all are taken as reals. */
-static json_t *load_with_large_integers(const char *path) {
-    enum { LARGEST = 64 << 20 };
-    char *bytes;
-    size_t n;
-    json_error_t error;
-    if (tp_read_file(path, LARGEST, &bytes, &n) != TP_OK) return NULL;
-    json_t *value = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
-    tp_free(bytes);
-    if (value == NULL)
-        return tp_fail_null(TP_ERR_FORMAT, "%s is not valid JSON: line %d, column %d: %s", path, error.line,
-                            error.column, error.text);
-    return value;
-}
-
 tp_status tp_tokenizer_read_config(tp_tokenizer *t, const char *folder) {
     bool says_bos = false, says_eos = false;
     char *path = tp_path_join(folder, "tokenizer_config.json");
     tp_status status = TP_OK;
     if (tp_path_exists(path)) {
-        json_t *value = load_with_large_integers(path);
+        json_t *value = tp_json_load_reals(path);
         status = value ? read_tokenizer_config(t, value, path, &says_bos, &says_eos) : tp_last_status();
         json_decref(value);
     }
