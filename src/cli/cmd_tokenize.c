@@ -108,7 +108,7 @@ const tp_command tp_cmd_tokenize = {
              .help = "special tokens written out in the text become their ids"},
             {.name = "pattern",
              .type = TP_OPT_CHOICE,
-             .choices = (const char *const[]){"llama3", "qwen2", NULL},
+             .choices = (const char *const[]){"llama3", "qwen2", "gpt2", "cl100k_base", "o200k_base", NULL},
              .help = "how a tiktoken rank file cuts words; one of"},
             {0},
         },

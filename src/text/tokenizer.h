@@ -1,8 +1,9 @@
 /* Tokenizers: bytes to token ids and back.
  *
  * One opaque type for every kind: byte-level BPE (Llama 3, Qwen2, GPT-2), SentencePiece-style BPE with byte fallback
- * (Llama 2, Mistral), and what later families need. Loaded from a Hugging Face directory, a tokenizer.json, a
- * SentencePiece tokenizer.model, or a tiktoken rank file. Text is bytes: it need not be valid UTF-8, and decoding what
+ * (Llama 2, Mistral, Gemma), Unigram (T5) and WordPiece (BERT). Loaded from a Hugging Face directory, a tokenizer.json,
+ * a SentencePiece tokenizer.model, or a tiktoken rank file; gguf_vocab.h makes one from what a GGUF file holds, and
+ * docs/tokenizers.md tells what is supported. Text is bytes: it need not be valid UTF-8, and decoding what
  * was encoded gives the same bytes back (SentencePiece kinds add one leading blank and drop it again). Exceptions are
  * the formats' own: a normaliser that composes characters or squeezes blanks, U+2581 in SentencePiece kinds (it is
  * their blank), and vocabularies that lack bytes, where an unknown character becomes the unknown token or, without one,
@@ -33,8 +34,8 @@ void tp_ids_free(tp_ids *ids);
 /* The flags of tp_tokenizer_encode and _decode, TP_TOKENS_..., are those of the public interface (telepathy.h). */
 
 /* `model` is what tp_model_path understands: a folder (tokenizer.json, else tokenizer.model, in it) or one such file,
- * or a tiktoken rank file (which needs its pre-tokenizer named by `pattern`: "llama3", "qwen2"; NULL otherwise). NULL
- * on error. */
+ * or a tiktoken rank file (which needs its pre-tokenizer named by `pattern`: "llama3", "qwen2", "gpt2", "cl100k_base",
+ * "o200k_base"; NULL otherwise). NULL on error. */
 tp_tokenizer *tp_tokenizer_load(const char *model, const char *pattern);
 void tp_tokenizer_free(tp_tokenizer *tokenizer); /* takes NULL */
 
