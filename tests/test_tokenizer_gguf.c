@@ -2,6 +2,8 @@
 #include "check_tokenizer.h"
 #include "gguf_vocab_file.h"
 
+#include "lm/model.h"
+
 #define TEXT TP_SOURCE_DIR "/tests/fixtures/text/"
 
 static void check_nasty(const tp_tokenizer *t, const char *name) {
@@ -51,6 +53,10 @@ static void each_model_gives_llama_cpp_s_ids(void **state) {
         tp_tokenizer *t = load_gguf_vocab(path);
         check_not_null(t);
         check_nasty(t, ids);
+        tp_tokenizer *by_lm = tp_lm_load_tokenizer(path); /* the reader of model files sees the same vocabulary */
+        check_not_null(by_lm);
+        assert_string_equal(tp_tokenizer_fingerprint(by_lm), tp_tokenizer_fingerprint(t));
+        tp_tokenizer_free(by_lm);
         assert_string_equal(tp_tokenizer_kind(t), kinds[i]);
         if (i == 0) assert_random_round_trips(t);
         tp_tokenizer_free(t);

@@ -57,7 +57,7 @@ static json_t *describe_rope(const tp_lm_config *c) {
 }
 
 static json_t *describe_tokenizer(const char *path) {
-    tp_tokenizer *t = tp_tokenizer_load(path, NULL);
+    tp_tokenizer *t = tp_lm_load_tokenizer(path);
     if (t == NULL) return json_pack("{s:s}", "none", tp_last_error());
     json_t *value =
         json_pack("{s:s, s:i, s:i, s:i, s:s}", "kind", tp_tokenizer_kind(t), "tokens", tp_tokenizer_size(t), "bos",

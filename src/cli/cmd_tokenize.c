@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "cli/input.h"
 #include "cli/piece.h"
+#include "lm/model.h"
 #include "text/tokenizer.h"
 
 #include <stdio.h>
@@ -47,7 +48,8 @@ static tp_status run(tp_args *args) {
             tp_args_flag(args, "json") >
         1)
         return tp_args_refuse(args, "of --ids, --pieces, --count and --json only one can be shown");
-    tp_tokenizer *tokenizer = tp_tokenizer_load(tp_args_text(args, "MODEL"), tp_args_text(args, "pattern"));
+    const char *model = tp_args_text(args, "MODEL"), *pattern = tp_args_text(args, "pattern");
+    tp_tokenizer *tokenizer = pattern ? tp_tokenizer_load(model, pattern) : tp_lm_load_tokenizer(model);
     if (tokenizer == NULL) return tp_last_status();
     tp_str text = {0};
     tp_status status = TP_OK;

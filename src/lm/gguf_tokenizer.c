@@ -56,6 +56,8 @@ static void read_ids_and_flags(tp_gguf_fields *f, tp_gguf_vocab *v) {
     v->add_eos = flag(f, "tokenizer.ggml.add_eos_token");
     v->add_space_prefix = flag(f, "tokenizer.ggml.add_space_prefix");
     v->remove_extra_whitespaces = flag(f, "tokenizer.ggml.remove_extra_whitespaces");
+    v->lowercase = flag(f, "tokenizer.ggml.normalizer.lowercase");
+    v->strip_accents = flag(f, "tokenizer.ggml.normalizer.strip_accents");
 }
 
 tp_status tp_gguf_read_vocab(const tp_gguf *g, tp_gguf_vocab *v) {
