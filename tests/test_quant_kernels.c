@@ -87,11 +87,10 @@ static void free_weight(weight *w) {
     free(w->values);
 }
 
-static tp_codes make_codes(const tp_quant_kernels *k, tp_dtype dtype, const float *x, int64_t m, int64_t cols) {
+static tp_codes make_codes(const tp_quant_kernels *k, const float *x, int64_t m, int64_t cols) {
     tp_codes c = {.stride = (cols + TP_SPAN - 1) / TP_SPAN * TP_SPAN};
     size_t n = (size_t)(m * c.stride);
     c.code = malloc(n);
-    c.wide = k->wants_wide(dtype) ? malloc(n * 2) : NULL;
     c.scale = malloc(n / 8);
     c.sum32 = malloc(n / 8);
     c.sum16 = malloc(n / 4);
@@ -100,7 +99,7 @@ static tp_codes make_codes(const tp_quant_kernels *k, tp_dtype dtype, const floa
 }
 
 static void free_codes(tp_codes *c) {
-    free(c->code), free(c->wide), free(c->scale), free(c->sum32), free(c->sum16);
+    free(c->code), free(c->scale), free(c->sum32), free(c->sum16);
 }
 
 static double decoded(const tp_codes *c, int64_t i, int64_t j) {
@@ -122,7 +121,7 @@ static void test_quantize(void **state) {
         for (int j = 32; j < 64; j++) x[j] = 0;                       /* a group of zeros */
         for (int j = 64; j < 96; j++) x[j] *= 1e-30f;                 /* one of very small numbers */
         for (int j = 96; j < 128; j++) x[j] = j % 2 ? 3e30f : -3e30f; /* and of very large ones */
-        tp_codes c = make_codes(tables[t], TP_Q8_0, x, 1, N);
+        tp_codes c = make_codes(tables[t], x, 1, N);
         assert_int_equal(c.stride, 512);
         for (int64_t g = 0; g < c.stride / 32; g++) {
             double most = 0, sums[2] = {0};
@@ -132,7 +131,6 @@ static void test_quantize(void **state) {
                 double off = fabs(decoded(&c, 0, j) - (j < N ? (double)x[j] : 0));
                 if (!(off <= c.scale[g] * 0.50001)) fail_msg("number %lld is off by %g", (long long)j, off);
                 assert_true(c.code[j] >= -127);
-                if (c.wide) assert_int_equal(c.wide[j], c.code[j]);
             }
             assert_true(fabs(c.scale[g] - most / 127) <= 1e-7 * most);
             double near = 1e-5 * most;
@@ -141,7 +139,7 @@ static void test_quantize(void **state) {
         }
         free_codes(&c);
         x[100] = NAN, x[200] = INFINITY; /* neither may vanish */
-        c = make_codes(tables[t], TP_Q8_0, x, 1, N);
+        c = make_codes(tables[t], x, 1, N);
         assert_true(isnan(c.scale[3]) && isnan(c.scale[6]) && !isnan(c.scale[4]));
         free_codes(&c);
         free(x);
@@ -193,7 +191,7 @@ static void check_products(const tp_quant_kernels *k, int type, int64_t cols, in
     if (extreme) /* the largest codes, of one sign or alternating: 16-bit sums must hold them */
         for (int64_t i = 0; i < M * cols; i++) x[i] = i / cols % 2 ? 1 : i % 4 < 2 ? 1 : -1;
     weight w = make_weight(&rng, type, TP_PANEL_ROWS, cols, fill);
-    tp_codes c = make_codes(k, type, x, M, cols);
+    tp_codes c = make_codes(k, x, M, cols);
     double size = 0;
     for (int64_t j = 0; j < TP_PANEL_ROWS; j += 5)
         for (int64_t i = 0; i < 5; i++) {

@@ -27,21 +27,17 @@ enum {
  * holds m rows, `stride` codes apart (a multiple of TP_SPAN): spare codes, scales and sums are zero. */
 typedef struct tp_codes {
     int64_t stride;
-    int8_t *code;  /* [m, stride] */
-    int16_t *wide; /* [m, stride], the same codes; NULL unless the table's panels ask for it */
-    float *scale;  /* [m, stride / 32] */
-    float *sum32;  /* [m, stride / 32]: the sum of 32 decoded activations */
-    float *sum16;  /* [m, stride / 16] */
+    int8_t *code; /* [m, stride] */
+    float *scale; /* [m, stride / 32] */
+    float *sum32; /* [m, stride / 32]: the sum of 32 decoded activations */
+    float *sum16; /* [m, stride / 16] */
 } tp_codes;
 
 /* A piece of a weight, unpacked for many rows of activations: TP_PANEL_ROWS rows, at most TP_PANEL_COLS columns. */
 typedef struct tp_panel {
-    union {
-        uint8_t code[TP_PANEL_COLS / 4][TP_PANEL_ROWS][4]; /* q, 4 columns of a row side by side */
-        int16_t wide[TP_PANEL_COLS / 2][TP_PANEL_ROWS][2]; /* signed q without offset, 2 columns side by side */
-    };
-    float scale[TP_PANEL_COLS / 16][TP_PANEL_ROWS];  /* s, for each 16 or 32 columns */
-    float offset[TP_PANEL_COLS / 16][TP_PANEL_ROWS]; /* m */
+    uint8_t code[TP_PANEL_COLS / 4][TP_PANEL_ROWS][4]; /* q, 4 columns of a row side by side */
+    float scale[TP_PANEL_COLS / 16][TP_PANEL_ROWS];    /* s, for each 16 or 32 columns */
+    float offset[TP_PANEL_COLS / 16][TP_PANEL_ROWS];   /* m */
 } tp_panel __attribute__((aligned(64)));
 
 typedef struct tp_quant_kernels {
@@ -55,9 +51,6 @@ typedef struct tp_quant_kernels {
 
     /* y[k] = row i + k of x times a weight's row of n numbers, for k < m; m is 1 or 2. */
     void (*dot)(tp_dtype type, const void *row, int64_t n, const tp_codes *x, int64_t i, int64_t m, float *y);
-
-    /* Do this table's panels of that type hold wide codes? */
-    int (*wants_wide)(tp_dtype type);
 
     /* Columns from .. from + n - 1 (multiples of 32) of `rows` <= TP_PANEL_ROWS rows, `row_bytes` apart. */
     void (*unpack)(tp_dtype type, const void *first_row, int64_t row_bytes, int64_t rows, int64_t from, int64_t n,

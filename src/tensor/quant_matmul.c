@@ -16,11 +16,10 @@ static int64_t round_up(int64_t n, int64_t step) {
 
 /* The activations as codes, in scratch memory; rows up to a multiple of a tile's are zeros. */
 static tp_codes codes_of(const tp_quant_kernels *k, tp_arena *scratch, const float *x, int64_t m, int64_t cols,
-                         bool wide, int64_t rows) {
+                         int64_t rows) {
     tp_codes c = {.stride = round_up(cols, TP_SPAN)};
     size_t n = (size_t)(rows * c.stride);
     c.code = tp_arena_alloc(scratch, n);
-    if (wide) c.wide = tp_arena_alloc(scratch, n * sizeof *c.wide);
     c.scale = tp_arena_alloc(scratch, n / 32 * sizeof(float));
     c.sum32 = tp_arena_alloc(scratch, n / 32 * sizeof(float));
     c.sum16 = tp_arena_alloc(scratch, n / 16 * sizeof(float));
@@ -68,7 +67,7 @@ void tp_quant_matmul(const tp_quant_kernels *kernels, tp_arena *scratch, float *
     tp_dtype_bytes(w->dtype, w->cols, &row_bytes);
     bool few = m <= FEW_ROWS;
     int64_t rows = few ? m : round_up(m, TP_TILE_ROWS);
-    tp_codes codes = codes_of(kernels, scratch, x, m, w->cols, !few && kernels->wants_wide(w->dtype), rows);
+    tp_codes codes = codes_of(kernels, scratch, x, m, w->cols, rows);
     if (few) {
         few_rows(kernels, y, &codes, m, w, (int64_t)row_bytes);
     } else {

@@ -20,7 +20,6 @@ typedef int16_t i16x16 __attribute__((vector_size(32)));
 typedef uint32_t u32x8 __attribute__((vector_size(32)));
 typedef int32_t i32x8 __attribute__((vector_size(32)));
 typedef float f32x8 __attribute__((vector_size(32)));
-typedef uint8_t u8x16 __attribute__((vector_size(16)));
 
 #define LOAD(type, from)                                                                                               \
     __extension__({                                                                                                    \
@@ -69,10 +68,8 @@ TP_INLINE u8x32 shifted(u8x32 v, int bits) { /* stray bits come in from the neig
 
 /* 16 bytes: their low halves, then their high ones. */
 TP_INLINE u8x32 nibbles(const uint8_t *p) {
-    u8x16 low = LOAD(u8x16, p), high = (u8x16)((__attribute__((vector_size(16))) uint16_t)low >> 4);
-    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
-                                   21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31) &
-           15;
+    __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return (u8x32)_mm256_srlv_epi32(twice, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)) & 15;
 }
 
 /* 32 bits as bytes 16 or 0. */
@@ -86,9 +83,10 @@ TP_INLINE u8x32 fifth_bits(const uint8_t *p) {
     return (u8x32)((spread & bit) == bit) & 16;
 }
 
-/* Bit g of 32 bytes, as bytes `worth` or 0. */
-TP_INLINE u8x32 plane(const uint8_t *p, int g, int worth) {
-    return (shifted(LOAD(u8x32, p), g) & 1) * (uint8_t)worth;
+/* Bits `from` and above of 32 bytes, moved to bit `to`; mask says which of them are kept there. */
+TP_INLINE u8x32 moved(const uint8_t *p, int from, int to, uint8_t mask) {
+    u16x16 v = (u16x16)LOAD(u8x32, p);
+    return (u8x32)(from > to ? v >> (from - to) : v << (to - from)) & mask;
 }
 
 TP_INLINE u8x32 codes(tp_dtype type, const uint8_t *span, int g) {
@@ -104,14 +102,14 @@ TP_INLINE u8x32 codes(tp_dtype type, const uint8_t *span, int g) {
     case TP_Q2_K:
         return shifted(LOAD(u8x32, span + 16 + 32 * (g / 4)), 2 * (g % 4)) & 3;
     case TP_Q3_K:
-        return (shifted(LOAD(u8x32, span + 32 + 32 * (g / 4)), 2 * (g % 4)) & 3) | plane(span, g, 4);
+        return (shifted(LOAD(u8x32, span + 32 + 32 * (g / 4)), 2 * (g % 4)) & 3) | moved(span, g, 2, 4);
     case TP_Q4_K:
         return shifted(LOAD(u8x32, span + 16 + 32 * (g / 2)), 4 * (g % 2)) & 15;
     case TP_Q5_K:
-        return (shifted(LOAD(u8x32, span + 48 + 32 * (g / 2)), 4 * (g % 2)) & 15) | plane(span + 16, g, 16);
+        return (shifted(LOAD(u8x32, span + 48 + 32 * (g / 2)), 4 * (g % 2)) & 15) | moved(span + 16, g, 4, 16);
     case TP_Q6_K:
         return (shifted(LOAD(u8x32, span + 64 * (g / 4) + 32 * (g % 2)), g % 4 / 2 * 4) & 15) |
-               (shifted(LOAD(u8x32, span + 128 + 32 * (g / 4)), 2 * (g % 4)) & 3) * 16;
+               moved(span + 128 + 32 * (g / 4), 2 * (g % 4), 4, 48);
     default: /* TP_Q8_0: signed */
         return LOAD(u8x32, span + 34 * g + 2);
     }

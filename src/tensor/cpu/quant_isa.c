@@ -28,12 +28,8 @@ TP_INLINE i16x16 pairs(u8x32 a, i8x32 b) { /* a[2i] b[2i] + a[2i+1] b[2i+1], whi
     return (i16x16)_mm256_maddubs_epi16((__m256i)a, (__m256i)b);
 }
 
-TP_INLINE i32x8 wide_pairs(i16x16 a, i16x16 b) {
-    return (i32x8)_mm256_madd_epi16((__m256i)a, (__m256i)b);
-}
-
 TP_INLINE i32x8 widened(i16x16 a) { /* sums of pairs */
-    return wide_pairs(a, (i16x16){1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
+    return (i32x8)_mm256_madd_epi16((__m256i)a, _mm256_set1_epi16(1));
 }
 
 /* sum + a[4i] b[4i] + .. + a[4i+3] b[4i+3]. Without VNNI the sums of two must fit 16 bits. */
@@ -138,8 +134,6 @@ static void quantize(const tp_codes *to, int64_t i, const float *x, int64_t n) {
     memset(scale + n / 32, 0, (size_t)(rest / 32) * sizeof(float));
     memset(sum32 + n / 32, 0, (size_t)(rest / 32) * sizeof(float));
     memset(sum16 + n / 16, 0, (size_t)(rest / 16) * sizeof(float));
-    if (to->wide)
-        for (int64_t j = 0; j < to->stride; j++) to->wide[i * to->stride + j] = code[j];
 }
 
 /* ---- back to f32 ---- */
@@ -202,13 +196,13 @@ TP_INLINE void dot_span(tp_dtype type, int m, const uint8_t *span, int groups, c
     float scale[FEW][16] __attribute__((aligned(32)));
     for (int i = 0; i < m; i++) {
         int64_t place = (first + i) * x->stride + at;
-        f32x8 own = LOAD(f32x8, x->scale + place / 32);
+        f32x8 own = LOAD(f32x8, x->scale + (place >> 5));
         if (group_size(type) == 32) {
             f32x8 both = k.s[0] * own;
             memcpy(scale[i], &both, sizeof both);
-            if (has_offset(type)) less[i] += k.m[0] * LOAD(f32x8, x->sum32 + place / 32);
+            if (has_offset(type)) less[i] += k.m[0] * LOAD(f32x8, x->sum32 + (place >> 5));
         } else {
-            const float *sums = x->sum16 + place / 16;
+            const float *sums = x->sum16 + (place >> 4);
             f32x8 low = k.s[0] * __builtin_shufflevector(own, own, 0, 0, 1, 1, 2, 2, 3, 3);
             f32x8 high = k.s[1] * __builtin_shufflevector(own, own, 4, 4, 5, 5, 6, 6, 7, 7);
             memcpy(scale[i], &low, sizeof low);
@@ -216,6 +210,8 @@ TP_INLINE void dot_span(tp_dtype type, int m, const uint8_t *span, int groups, c
             less[i] += k.m[0] * LOAD(f32x8, sums) + k.m[1] * LOAD(f32x8, sums + 8);
         }
     }
+    /* through memory, where a broadcast costs a load only: the compiler would shuffle registers */
+    if (group_size(type) == 32) __asm__("" : "+m"(scale));
 #define GROUP(g)                                                                                                       \
     {                                                                                                                  \
         u8x32 q = codes(type, span, g);                                                                                \
@@ -256,26 +252,17 @@ static void dot(tp_dtype type, const void *row, int64_t n, const tp_codes *x, in
 
 /* ---- many rows of activations ---- */
 
-TP_INLINE bool wide(tp_dtype type) {
-    return type == TP_Q8_0 && !VNNI; /* products of 8-bit codes do not fit 16 bits */
-}
-
-static int wants_wide(tp_dtype type) {
-    return wide(type);
+/* Without VNNI products of 8-bit codes do not fit 16-bit sums of four: they stay signed, and keep their own path. */
+TP_INLINE bool is_signed(tp_dtype type) {
+    return type == TP_Q8_0 && !VNNI;
 }
 
 TP_INLINE void unpack_group(tp_dtype type, const uint8_t *span, int g, int64_t at, int row, tp_panel *panel) {
     u8x32 q = codes(type, span, g);
-    if (type == TP_Q8_0 && !wide(type)) q ^= 128; /* 128 more, without a sign */
+    if (type == TP_Q8_0 && !is_signed(type)) q ^= 128; /* 128 more, without a sign */
     uint8_t code[32];
     memcpy(code, &q, sizeof code);
-    if (wide(type))
-        for (int j = 0; j < 16; j++) {
-            int16_t two[2] = {(int8_t)code[2 * j], (int8_t)code[2 * j + 1]};
-            memcpy(panel->wide[16 * at + j][row], two, sizeof two);
-        }
-    else
-        for (int j = 0; j < 8; j++) memcpy(panel->code[8 * at + j][row], code + 4 * j, 4);
+    for (int j = 0; j < 8; j++) memcpy(panel->code[8 * at + j][row], code + 4 * j, 4);
 }
 
 TP_INLINE void unpack_row(tp_dtype type, const uint8_t *row, int64_t n, int r, tp_panel *panel) {
@@ -321,22 +308,19 @@ TP_INLINE i8x32 four_codes(const int8_t *p) {
     return (i8x32)(u32x8){four, four, four, four, four, four, four, four};
 }
 
-TP_INLINE i16x16 two_codes(const int16_t *p) {
-    uint32_t two = LOAD(uint32_t, p);
-    return (i16x16)(u32x8){two, two, two, two, two, two, two, two};
-}
-
 /* Integer products of one group of columns from column `at` of the panel, of rows x, x + stride .. The loops over
  * columns stay loops: unrolled further, the compiler interleaves steps and runs out of registers. */
-TP_INLINE void tile_wide(int count, const tp_panel *panel, int64_t at, const int16_t *x, int64_t stride,
-                         i32x8 out[TP_TILE_ROWS][2]) {
-#pragma GCC unroll 2
-    for (int p = 0; p < count / 2; p++) {
-        i16x16 w0 = LOAD(i16x16, panel->wide[at / 2 + p]), w1 = LOAD(i16x16, panel->wide[at / 2 + p][8]);
+TP_INLINE void tile_signed(int count, const tp_panel *panel, int64_t at, const int8_t *x, int64_t stride,
+                           i32x8 out[TP_TILE_ROWS][2]) {
+#pragma GCC unroll 1
+    for (int p = 0; p < count / 4; p++) {
+        const uint8_t *w = panel->code[at / 4 + p][0];
+        __m256i w0 = LOAD(__m256i, w), w1 = LOAD(__m256i, w + 32);
+        u8x32 size0 = (u8x32)_mm256_abs_epi8(w0), size1 = (u8x32)_mm256_abs_epi8(w1);
         for (int i = 0; i < TP_TILE_ROWS; i++) {
-            i16x16 v = two_codes(x + i * stride + 2 * p);
-            out[i][0] += wide_pairs(w0, v);
-            out[i][1] += wide_pairs(w1, v);
+            __m256i v = (__m256i)four_codes(x + i * stride + 4 * p);
+            out[i][0] += widened(pairs(size0, (i8x32)_mm256_sign_epi8(v, w0)));
+            out[i][1] += widened(pairs(size1, (i8x32)_mm256_sign_epi8(v, w1)));
         }
     }
 }
@@ -396,8 +380,8 @@ TP_INLINE void tile_integers(tp_dtype type, const tp_panel *panel, int64_t at, c
     const int count = group_size(type);
     const int8_t *first = x->code + i0 * x->stride + x_at;
     for (int i = 0; i < TP_TILE_ROWS; i++) out[i][0] = out[i][1] = (i32x8){0};
-    if (wide(type))
-        tile_wide(count, panel, at, x->wide + i0 * x->stride + x_at, x->stride, out);
+    if (is_signed(type))
+        tile_signed(count, panel, at, first, x->stride, out);
     else if (VNNI)
         tile_vnni(count, panel, at, first, x->stride, out);
     else if (steps_of(type) == 2)
@@ -420,8 +404,8 @@ TP_INLINE void multiply_tile(tp_dtype type, const tp_panel *panel, int64_t from,
             f32x8 s = LOAD(f32x8, panel->scale[at / group] + 8 * h), m = LOAD(f32x8, panel->offset[at / group] + 8 * h);
             for (int i = 0; i < TP_TILE_ROWS; i++) {
                 int64_t place = (i0 + i) * x->stride + from + at;
-                float sums = group == 32 ? x->sum32[place / 32] : x->sum16[place / 16];
-                sum[i][h] += (f32x8)_mm256_cvtepi32_ps((__m256i)products[i][h]) * (s * x->scale[place / 32]);
+                float sums = group == 32 ? x->sum32[place >> 5] : x->sum16[place >> 4];
+                sum[i][h] += (f32x8)_mm256_cvtepi32_ps((__m256i)products[i][h]) * (s * x->scale[place >> 5]);
                 if (offset) sum[i][h] -= m * sums;
             }
         }
@@ -442,7 +426,6 @@ const tp_quant_kernels JOIN(tp_quant_kernels_, TP_QUANT_ISA) = {
     .quantize = quantize,
     .dequantize = dequantize,
     .dot = dot,
-    .wants_wide = wants_wide,
     .unpack = unpack,
     .multiply = multiply,
 };
