@@ -74,6 +74,28 @@ static tp_status add_tensor(void *context, tp_weight *w, const char *name, int64
     return TP_OK;
 }
 
+/* What the file says of itself, and how many of its bytes are of which type. */
+static json_t *describe_gguf(const tp_gguf *g) {
+    static const char *const texts[] = {"general.architecture", "general.name", "tokenizer.ggml.model",
+                                        "tokenizer.ggml.pre"};
+    json_t *value = json_pack("{s:i, s:I, s:I}", "version", (int)tp_gguf_version(g), "metadata_keys",
+                              (json_int_t)tp_gguf_n_values(g), "tensors", (json_int_t)tp_gguf_count(g));
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        tp_gguf_fields f = {.file = g};
+        char *text = tp_gguf_get_text(&f, texts[i]);
+        if (text) json_object_set_new(value, texts[i], json_string(text));
+        tp_free(text);
+    }
+    json_t *bytes = json_object();
+    for (size_t i = 0; i < tp_gguf_count(g); i++) {
+        const tp_st_tensor *t = tp_gguf_get(g, i);
+        json_int_t before = json_integer_value(json_object_get(bytes, t->file_dtype));
+        json_object_set_new(bytes, t->file_dtype, json_integer(before + (json_int_t)t->n_bytes));
+    }
+    json_object_set_new(value, "bytes", bytes);
+    return value;
+}
+
 static json_t *describe_model(const char *path, bool tensors) {
     tp_lm *lm = tp_lm_load(path, false);
     if (lm == NULL) return NULL;
@@ -85,6 +107,8 @@ static json_t *describe_model(const char *path, bool tensors) {
         "vocabulary", c->vocab_size, "rope", describe_rope(c), "context", c->max_position_embeddings, "window",
         c->sliding_window, "tied", c->tie_word_embeddings, "dtype", tp_dtype_name(lm->embed.dtype), "embedding_rms",
         tp_lm_embedding_rms(lm), "fingerprint", lm->fingerprint, "tokenizer", describe_tokenizer(path));
+    const tp_gguf *gguf = tp_checkpoint_gguf(lm->checkpoint);
+    if (gguf) json_object_set_new(value, "gguf", describe_gguf(gguf));
     if (tensors) {
         json_t *list = json_array();
         tp_lm_visit(lm, add_tensor, list);
@@ -201,7 +225,9 @@ static bool holds(const char *folder, const char *name) {
 static tp_status show(tp_args *args, const char *path) {
     bool tensors = tp_args_flag(args, "tensors"), bridge = holds(path, "adapter_config.json");
     if (!tp_path_exists(path)) return tp_fail(TP_ERR_IO, "%s does not exist", path);
-    if (!bridge && !holds(path, "config.json"))
+    bool file = !tp_is_dir(path);
+    if (file && !tp_gguf_is(path)) return tp_fail(TP_ERR_ARGUMENT, "%s is neither a folder nor a GGUF file", path);
+    if (!file && !bridge && !holds(path, "config.json"))
         return tp_fail(TP_ERR_ARGUMENT,
                        "%s holds neither a model (config.json) nor a trained bridge (adapter_config.json)", path);
     json_t *value = bridge                ? describe_run(path, tensors)
@@ -240,12 +266,14 @@ static tp_status run(tp_args *args) {
 
 const tp_command tp_cmd_info = {
     .name = "info",
-    .summary = "say what a model's folder or a trained bridge's folder holds",
+    .summary = "say what a model or a trained bridge's folder holds",
     .text =
-        "Of a model: family, sizes, types, tokenizer, fingerprint. Of a trained bridge: the models it stands between "
-        "with their fingerprints, the layer it reads, its recipe, the outcome of its training, and the table of its "
+        "Of a model (a folder or a GGUF file): family, sizes, types, tokenizer, fingerprint. Of a trained bridge: the "
+        "models it stands between with their fingerprints, the layer it reads, its recipe, the outcome of its "
+        "training, and the table of its "
         "last evaluation. Everything is checked as it would be for use.",
     .examples = "telepathy info models/wren --tensors\n"
+                "telepathy info llama-q4.gguf\n"
                 "telepathy info runs/trec-42 --json\n",
     .options =
         (const tp_option[]){
