@@ -31,8 +31,8 @@ def convert(folder, out):
 
     load = ModelBase.load_hparams
 
-    def with_old_keys(*args):  # transformers 5 no longer writes keys that the converter reads
-        hparams = load(*args)
+    def with_old_keys(*args, **kwargs):  # transformers 5 no longer writes keys that the converter reads
+        hparams = load(*args, **kwargs)
         hparams.setdefault("n_ctx", hparams.get("n_positions"))
         rope = hparams.get("rope_parameters") or {}
         hparams.setdefault("rotary_pct", hparams.get("partial_rotary_factor", rope.get("partial_rotary_factor", 0.25)))
