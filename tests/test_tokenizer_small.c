@@ -351,6 +351,28 @@ static void json_that_lies_is_refused_in_a_sentence(void **state) {
                    "has an id outside 0..16");
 }
 
+/* Steps that multiply each other stop at a bound, and leave nothing half done. */
+static void normalizers_cannot_fill_the_memory(void **state) {
+    (void)state;
+    tp_str steps = {0};
+    for (int i = 0; i < 12; i++)
+        tp_str_appendf(&steps,
+                       "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaaaaaaaa\"}",
+                       i ? "," : "{\"type\":\"Sequence\",\"normalizers\":[");
+    tp_str_append_text(&steps, "]}");
+    tp_tokenizer *t = must_load(&(made){.normalizer = steps.data});
+    tp_ids ids = {0};
+    assert_int_equal(tp_tokenizer_encode(t, "aaaa", 4, 0, &ids), TP_ERR_FORMAT);
+    assert_non_null(strstr(tp_last_error(), "more than 64 times as long"));
+    assert_int_equal(ids.len, 0);
+    tp_ids_free(&ids);
+    tp_tokenizer_free(t);
+    char *content = tp_format("{\"type\":\"Prepend\",\"prepend\":\"%0129d\"}", 7);
+    assert_refused(&(made){.normalizer = content}, "a normaliser writes a text of 129 bytes");
+    tp_free(content);
+    tp_str_free(&steps);
+}
+
 static void catastrophic_patterns_end(void **state) {
     (void)state;
     char *sequence =
@@ -408,6 +430,7 @@ int main(void) {
         cmocka_unit_test(the_folder_says_what_goes_around_a_text),
         cmocka_unit_test(json_that_lies_is_refused_in_a_sentence),
         cmocka_unit_test(catastrophic_patterns_end),
+        cmocka_unit_test(normalizers_cannot_fill_the_memory),
         cmocka_unit_test(damaged_json_never_crashes),
         cmocka_unit_test(places_without_a_tokenizer_are_named),
     };

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { LONGEST = 128 }; /* bytes that may replace an entry: real maps need 33, and a file shall not fill the memory */
+
 struct tp_charsmap {
     uint32_t *units;
     size_t n_units;
@@ -57,9 +59,11 @@ size_t tp_charsmap_find(const tp_charsmap *map, const char *text, size_t n, bool
         if (!(unit >> 8 & 1)) continue;
         uint32_t value = map->units[at] & ~(1u << 31);
         if (value >= map->n_texts) continue;
+        size_t length = strnlen(map->texts + value, LONGEST + 1);
+        if (length > LONGEST) continue;
         found = i + 1;
         *to = map->texts + value;
-        *n_to = strlen(*to);
+        *n_to = length;
         if (!longest) break;
     }
     return found;

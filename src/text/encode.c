@@ -120,6 +120,10 @@ static void encode_word(const tp_tokenizer *t, const char *text, size_t n, tp_id
 
 /* ---- normalisers ---- */
 
+enum {
+    MOST_GROWTH = 64
+}; /* one character becomes 18 at most in Unicode; steps that multiply each other can fill memory */
+
 static void swap(tp_str *a, tp_str *b) {
     tp_str other = *a;
     *a = *b;
@@ -134,6 +138,9 @@ static tp_status normalize(encoding *e, const char *text, size_t n, bool first) 
         tp_str_clear(&e->spare);
         TP_TRY(tp_step_rewrite(&e->t->normalizers.data[i], e->text.data, e->text.len, place, &e->spare));
         swap(&e->text, &e->spare);
+        if (e->text.len / MOST_GROWTH > n + 1024)
+            return tp_fail(TP_ERR_FORMAT, "the normalisers make a text of %zu bytes more than %d times as long", n,
+                           MOST_GROWTH);
     }
     return TP_OK;
 }

@@ -209,13 +209,15 @@ static tp_status read_wordpiece(tp_json_loading *l, tp_json_reader *r) {
 
 /* ---- Unigram ---- */
 
-static bool is_special_text(const tp_json_loading *l, const char *text) {
+/* The texts of special tokens, which are never pieces of a text. */
+static void collect_specials(const tp_json_loading *l, tp_vocab *specials) {
     for (size_t i = 0; i < json_array_size(l->added); i++) {
         const json_t *token = json_array_get(l->added, i);
         const char *content = json_string_value(json_object_get(token, "content"));
-        if (content != NULL && strcmp(content, text) == 0) return json_is_true(json_object_get(token, "special"));
+        if (content == NULL || !json_is_true(json_object_get(token, "special"))) continue;
+        tp_vocab_set(specials, (int32_t)specials->size, content, strlen(content));
+        tp_vocab_index(specials, (int32_t)specials->size - 1);
     }
-    return false;
 }
 
 static tp_status add_unigram_piece(tp_json_loading *l, size_t i, bool bytes, tp_trie_entry *entry) {
@@ -248,16 +250,20 @@ static tp_status read_unigram(tp_json_loading *l, tp_json_reader *r) {
     tp_trie_entry *entries = tp_alloc(n * sizeof *entries);
     double least = INFINITY;
     tp_status status = TP_OK;
+    tp_vocab specials = {0};
+    collect_specials(l, &specials);
     for (size_t i = 0; i < n && status == TP_OK; i++) {
         status = add_unigram_piece(l, i, bytes, &entries[n_entries]);
         if (status != TP_OK) break;
         least = fmin(least, t->unigram.score[i]);
-        bool special = (int32_t)i == t->unknown || is_special_text(l, entries[n_entries].text);
-        n_entries += !special && entries[n_entries].n > 0;
+        const tp_trie_entry *e = &entries[n_entries];
+        bool special = (int32_t)i == t->unknown || tp_vocab_find(&specials, e->text, e->n) >= 0;
+        n_entries += !special && e->n > 0;
     }
     t->unigram.unknown_score = least - TP_UNIGRAM_PENALTY;
     if (status == TP_OK) t->unigram.trie = tp_trie_new(entries, n_entries);
     tp_free(entries);
+    tp_vocab_free(&specials);
     return status;
 }
 

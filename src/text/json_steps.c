@@ -25,13 +25,21 @@ static tp_pattern *compile_literal(const char *literal, const char *path) {
 
 /* ---- normalisers ---- */
 
+/* What a step writes in place of little must be short: a file does not get to choose how long texts become. */
+static tp_status check_written(const tp_json_reader *r, const char *text) {
+    enum { LONGEST = 128 };
+    if (r->status != TP_OK || strlen(text) <= LONGEST) return r->status;
+    return tp_fail(TP_ERR_UNSUPPORTED, "%s: a normaliser writes a text of %zu bytes, at most %d are supported", r->file,
+                   strlen(text), LONGEST);
+}
+
 static tp_status add_replace(tp_json_loading *l, tp_json_reader *r) {
     tp_json_reader pattern;
     tp_json_object(r, "pattern", &pattern);
     const char *from = tp_json_text(&pattern, "String", NULL), *regex = tp_json_text(&pattern, "Regex", NULL);
     const char *to = tp_json_text(r, "content", "");
     tp_json_end_object(r, &pattern, true);
-    TP_TRY(r->status);
+    TP_TRY(check_written(r, to));
     if ((from == NULL) == (regex == NULL))
         return tp_fail(TP_ERR_FORMAT, "%s: a Replace has neither `Regex` nor `String`, or both", l->path);
     if (from != NULL && from[0] == '\0') return tp_json_unsupported(r, "normalizer", "Replace of an empty text");
@@ -110,6 +118,7 @@ tp_status tp_json_read_normalizer(tp_json_loading *l, json_t *value) {
     }
     if (strcmp(type, "Prepend") == 0) {
         const char *prepend = tp_json_text(&r, "prepend", TP_BLANK);
+        TP_TRY(check_written(&r, prepend));
         tp_steps_add(&l->t->normalizers, TP_STEP_PREPEND)->to = tp_strdup(prepend);
         if (strcmp(prepend, TP_BLANK) == 0 || strcmp(prepend, " ") == 0) l->t->adds_prefix = true;
         return r.status;
