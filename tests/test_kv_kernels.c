@@ -11,9 +11,9 @@
 
 static const tp_dtype types[] = {TP_F32, TP_F16, TP_BF16, TP_I8};
 static const char *const tables[] = {"scalar", "avx2", "avx512"};
-enum { FENCE = 33, MOST = 150 * 130 };
+enum { FENCE = 36, MOST = 150 * 130 };
 
-static unsigned char bytes[FENCE + MOST * 4 + FENCE]; /* rows, at an odd address */
+static _Alignas(64) unsigned char bytes[FENCE + MOST * 4 + FENCE]; /* rows, aligned as their numbers and no more */
 static float scales[200], wide[MOST], read_back[FENCE + MOST + FENCE];
 
 /* Fills n rows of d numbers in the type with the library's own scalar rounding; wide gets what they stand for. */

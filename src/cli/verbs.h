@@ -29,10 +29,11 @@ extern const char *const tp_cache_type_names[];
      .help = "tokens to generate at most; -1: until the model ends the text or the context is full"},                  \
         TP_OPTION_CTX("positions of the context (default: what is needed, at most the model's)"),                      \
         {.name = "cache-type",                                                                                         \
+         .alias = "ctk",                                                                                               \
          .type = TP_OPT_CHOICE,                                                                                        \
          .choices = tp_cache_type_names,                                                                               \
-         .fallback = "f32",                                                                                            \
-         .help = "keys and values of the context are kept as"},                                                        \
+         .fallback = "f16",                                                                                            \
+         .help = "keys and values of the context are kept as (also -ctk)"},                                            \
         {.name = "temp",                                                                                               \
          .type = TP_OPT_REAL,                                                                                          \
          .fallback = "0.8",                                                                                            \
