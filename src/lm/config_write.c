@@ -143,6 +143,7 @@ static json_t *config_value(const tp_lm_config *c) {
     put_rope(o, row, c);
     put_window(o, row, c);
     put_scales(o, row, c);
+    if (row->pad_id >= c->vocab_size) put(o, "pad_token_id", json_null()); /* else its class refuses the model */
     if (row->attention_bias) put(o, "attention_bias", json_boolean(c->o_bias));
     if (row->mlp_bias) put(o, "mlp_bias", json_boolean(c->ffn_bias));
     if (row->defaults.parallel_residual) put(o, "use_parallel_residual", json_boolean(c->parallel_residual));

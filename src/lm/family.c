@@ -204,6 +204,7 @@ static const tp_lm_family_row rows[TP_LM_N_FAMILIES] = {
                                    .eos_ids = {1}}},
     [TP_LM_PHI3] = {.model_type = "phi3",
                     .architecture = "Phi3ForCausalLM",
+                    .pad_id = 32000,
                     .fixed_head_dim = true,
                     .keys = &usual_keys,
                     .names = &llama_names,

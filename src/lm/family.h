@@ -41,6 +41,7 @@ typedef struct tp_lm_family_row {
     double rotary_share;    /* default of `partial_rotary_factor`; 0: the family turns whole heads */
     bool scales_embeddings; /* by sqrt(d_model) */
     int query_scalar;       /* default of `query_pre_attn_scalar`: scores are divided by its root; 0: not a key */
+    int pad_id; /* the class's default `pad_token_id`, where a small vocabulary may end below it; 0: none such */
     tp_lm_config defaults;
 } tp_lm_family_row;
 
