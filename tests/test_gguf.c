@@ -45,7 +45,8 @@ static void test_values(void **state) {
     tp_gguf_fields f = {.file = g};
     for (size_t i = 0; i < sizeof wholes / sizeof wholes[0]; i++)
         assert_int_equal(tp_gguf_get_whole(&f, wholes[i].key, 0, INT64_MIN, INT64_MAX), wholes[i].value);
-    assert_true(tp_gguf_get_real(&f, "test.f32", 0, -1, 1) == (double)0.1f);
+    assert_true(tp_gguf_get_real(&f, "test.f32", 0, -1, 1) == 0.1); /* what was meant */
+    assert_true(tp_gguf_real(tp_gguf_find(g, "test.f32"), 0) == (double)0.1f);
     assert_true(tp_gguf_get_real(&f, "test.f64", 0, -1, 1) == 0.1);
     assert_true(tp_gguf_get_bool(&f, "test.bool", false));
     char *text = tp_gguf_get_text(&f, "test.text");

@@ -79,7 +79,8 @@ double tp_gguf_real(const tp_gguf_value *v, uint64_t i);   /* of whole types too
 const char *tp_gguf_next_text(const tp_gguf_value *v, size_t *at, size_t *len);
 
 /* Typed fields: as in base/json.h the first thing wrong is remembered in `status` with its sentence. Absent: the
- * fallback. A whole number may be stored in any whole type, a real one as f32 or f64. */
+ * fallback. A whole number may be stored in any whole type, a real one as f32 (its shortest decimal is taken) or f64.
+ */
 typedef struct tp_gguf_fields {
     const tp_gguf *file;
     tp_status status;

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "lm/gguf.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define ELEMENT(type) ((type *)element(v, i, &(type){0}, sizeof(type)))
@@ -89,6 +90,14 @@ int64_t tp_gguf_get_whole(tp_gguf_fields *f, const char *key, int64_t fallback, 
     return fallback;
 }
 
+/* The number that somebody wrote before it became f32: 1e-05, not 9.99999975e-06. As f32 it is the same. */
+static double shortest(double value) {
+    char text[32];
+    snprintf(text, sizeof text, "%.7g", value);
+    double written = strtod(text, NULL);
+    return (float)written == (float)value ? written : value;
+}
+
 double tp_gguf_get_real(tp_gguf_fields *f, const char *key, double fallback, double min, double max) {
     const tp_gguf_value *v = field(f, key);
     if (v == NULL) return fallback;
@@ -96,7 +105,7 @@ double tp_gguf_get_real(tp_gguf_fields *f, const char *key, double fallback, dou
         wrong_type(f, v, "a real number");
         return fallback;
     }
-    double value = tp_gguf_real(v, 0);
+    double value = v->type == TP_GGUF_F32 ? shortest(tp_gguf_real(v, 0)) : tp_gguf_real(v, 0);
     if (value >= min && value <= max) return value; /* false for NaN */
     f->status =
         tp_fail(TP_ERR_FORMAT, "%s: `%s` is %g, allowed is %g to %g", tp_gguf_path(f->file), key, value, min, max);
