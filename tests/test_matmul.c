@@ -162,6 +162,35 @@ static void few_rows_use_all_threads_and_agree(void **state) {
     }
 }
 
+/* Several weights at once give the bits of each alone, for few rows and many, one thread and two, mixed types. */
+static void groups_give_the_same_bits(void **state) {
+    (void)state;
+    tp_rng rng = tp_rng_stream(12, "groups", 0);
+    enum { COLS = 130, ROWS = 7, MOST = 400 };
+    fixture f[3] = {weight_of(&rng, TP_F32, false, MOST, COLS), weight_of(&rng, TP_BF16, false, 1, COLS),
+                    weight_of(&rng, TP_F16, false, 77, COLS)};
+    const tp_weight *w[3] = {&f[0].w, &f[1].w, &f[2].w};
+    float *x = normal(&rng, ROWS * COLS);
+    tp_arena *scratch = tp_arena_new();
+    for (int threads = 1; threads <= 2; threads++)
+        for (int math = TP_MATH_F32; math <= TP_MATH_BF16; math++)
+            for (int64_t m = 0; m <= ROWS; m++) {
+                omp_set_num_threads(threads);
+                float *y[3], *alone = normal(&rng, ROWS * MOST);
+                for (int i = 0; i < 3; i++) y[i] = normal(&rng, ROWS * MOST);
+                tp_matmul_group((tp_math)math, scratch, y, x, m, w, 3);
+                for (int i = 0; i < 3; i++) {
+                    tp_matmul((tp_math)math, scratch, alone, x, m, w[i]);
+                    assert_memory_equal(y[i], alone, (size_t)(m * w[i]->rows) * sizeof(float));
+                    free(y[i]);
+                }
+                free(alone);
+            }
+    tp_arena_free(scratch);
+    free(x);
+    for (int i = 0; i < 3; i++) fixture_free(&f[i]);
+}
+
 static void forms_are_made_once_and_rows_are_read(void **state) {
     (void)state;
     static const tp_dtype dtypes[] = {TP_F32, TP_BF16, TP_F16};
@@ -198,6 +227,7 @@ int main(void) {
         cmocka_unit_test(products_match_the_naive_ones),
         cmocka_unit_test(large_frozen_weights_are_converted_in_tiles),
         cmocka_unit_test(few_rows_use_all_threads_and_agree),
+        cmocka_unit_test(groups_give_the_same_bits),
         cmocka_unit_test(forms_are_made_once_and_rows_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

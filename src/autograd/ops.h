@@ -12,6 +12,10 @@
 /* y[n, out] = x[n, in] W[out, in]^T + b[out]; bias may be NULL. */
 tp_var *tp_linear(tp_tape *tape, tp_var *x, const tp_weight *w, const tp_weight *bias);
 
+/* out[i] = x W[i]^T + b[i] for n layers (at most 4) that read the same x; bias[i] may be NULL. */
+void tp_linear_group(tp_tape *tape, tp_var *x, const tp_weight *const *w, const tp_weight *const *bias, int n,
+                     tp_var **out);
+
 /* ---- ops_elementwise.c ---- */
 
 tp_var *tp_add(tp_tape *tape, tp_var *a, tp_var *b);                 /* a + b, same shape */

@@ -79,9 +79,9 @@ static tp_var *normalised_heads(tp_tape *tape, const tp_lm_config *c, tp_var *x,
 /* Queries [n, n_heads * head_dim], keys and values [n, n_kv_heads * head_dim]. */
 static void project(tp_tape *tape, const tp_lm_config *c, const tp_layer *y, tp_var *n, tp_var *out[3]) {
     if (c->qkv_layout == TP_QKV_APART) {
-        out[0] = tp_linear(tape, n, &y->q, optional(&y->q_bias));
-        out[1] = tp_linear(tape, n, &y->k, optional(&y->k_bias));
-        out[2] = tp_linear(tape, n, &y->v, optional(&y->v_bias));
+        const tp_weight *w[3] = {&y->q, &y->k, &y->v};
+        const tp_weight *bias[3] = {optional(&y->q_bias), optional(&y->k_bias), optional(&y->v_bias)};
+        tp_linear_group(tape, n, w, bias, 3, out);
         return;
     }
     tp_var *all = tp_linear(tape, n, &y->qkv, optional(&y->qkv_bias));
@@ -133,9 +133,13 @@ static tp_var *feed_forward(tp_tape *tape, const tp_lm_config *c, const tp_layer
         tp_var *both = tp_linear(tape, m, &y->gate_up, NULL);
         gate = tp_columns(tape, both, 0, c->d_ff, c->d_ff, 1);
         up = tp_columns(tape, both, c->d_ff, c->d_ff, c->d_ff, 1);
-    } else {
-        if (!c->plain_ffn) gate = tp_linear(tape, m, &y->gate, optional(&y->gate_bias));
+    } else if (c->plain_ffn) {
         up = tp_linear(tape, m, &y->up, optional(&y->up_bias));
+    } else {
+        const tp_weight *w[2] = {&y->gate, &y->up}, *bias[2] = {optional(&y->gate_bias), optional(&y->up_bias)};
+        tp_var *both[2];
+        tp_linear_group(tape, m, w, bias, 2, both);
+        gate = both[0], up = both[1];
     }
     tp_var *hidden;
     if (gate == NULL)

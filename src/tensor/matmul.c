@@ -63,22 +63,35 @@ static const float *weight_operand(tp_math math, tp_arena *scratch, const tp_wei
     return tp_weight_f32(w, math == TP_MATH_BF16);
 }
 
-static void few_rows(tp_math math, float *y, const float *x, int64_t m, const tp_weight *w) {
+/* Output j of w for each of the m rows. */
+static void one_output(tp_math math, float *y, const float *x, int64_t m, const tp_weight *w, int64_t j) {
     const tp_kernels *cpu = tp_cpu();
     bool round = math == TP_MATH_BF16;
-#pragma omp parallel for if (w->rows * w->cols > 1 << 15)
-    for (int64_t j = 0; j < w->rows; j++)
-        for (int64_t i = 0; i < m; i++) {
-            const float *row = x + i * w->cols, *wide = (const float *)w->data + j * w->cols;
-            const uint16_t *half = (const uint16_t *)w->data + j * w->cols;
-            float *out = y + i * w->rows + j;
-            if (w->dtype == TP_F32)
-                *out = round ? cpu->dot_f32_rounded(row, wide, w->cols) : cpu->dot_f32(row, wide, w->cols);
-            else if (w->dtype == TP_BF16)
-                *out = cpu->dot_bf16(row, half, w->cols);
-            else
-                *out = round ? cpu->dot_f16_rounded(row, half, w->cols) : cpu->dot_f16(row, half, w->cols);
-        }
+    for (int64_t i = 0; i < m; i++) {
+        const float *row = x + i * w->cols, *wide = (const float *)w->data + j * w->cols;
+        const uint16_t *half = (const uint16_t *)w->data + j * w->cols;
+        float *out = y + i * w->rows + j;
+        if (w->dtype == TP_F32)
+            *out = round ? cpu->dot_f32_rounded(row, wide, w->cols) : cpu->dot_f32(row, wide, w->cols);
+        else if (w->dtype == TP_BF16)
+            *out = cpu->dot_bf16(row, half, w->cols);
+        else
+            *out = round ? cpu->dot_f16_rounded(row, half, w->cols) : cpu->dot_f16(row, half, w->cols);
+    }
+}
+
+/* The outputs of n weights, of plain types and as many columns, lie in one row of work: handing work to threads costs
+ * as much as a small product. */
+static void few_rows(tp_math math, float *const *y, const float *x, int64_t m, const tp_weight *const *w, int n) {
+    int64_t outputs = 0;
+    for (int i = 0; i < n; i++) outputs += w[i]->rows;
+#pragma omp parallel for if (outputs * w[0]->cols > 1 << 15)
+    for (int64_t o = 0; o < outputs; o++) {
+        int i = 0;
+        int64_t j = o;
+        while (j >= w[i]->rows) j -= w[i++]->rows;
+        one_output(math, y[i], x, m, w[i], j);
+    }
 }
 
 /* ---- bf16 units: AVX-512 and later ----
@@ -231,7 +244,7 @@ void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_
     } else if (m <= FEW_ROWS && tp_dtype_is_block(w->dtype)) {
         dequantised_few_rows(math, y, operand(math, scratch, x, m * w->cols), m, w);
     } else if (m <= FEW_ROWS) {
-        few_rows(math, y, operand(math, scratch, x, m * w->cols), m, w);
+        few_rows(math, &y, operand(math, scratch, x, m * w->cols), m, &w, 1);
     } else {
         tp_product p = {.m = m, .n = w->rows, .k = w->cols, .bf16 = true, .b_transposed = true};
         bool done = false;
@@ -247,6 +260,18 @@ void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_
                   weight_operand(math, scratch, w), 0.0f, y, w->rows);
     }
     tp_arena_release(scratch, mark);
+}
+
+void tp_matmul_group(tp_math math, tp_arena *scratch, float *const *y, const float *x, int64_t m,
+                     const tp_weight *const *w, int n) {
+    bool together = 0 < m && m <= FEW_ROWS;
+    for (int i = 0; i < n; i++) together = together && !tp_dtype_is_block(w[i]->dtype);
+    if (together) {
+        tp_arena_mark mark = tp_arena_get_mark(scratch);
+        few_rows(math, y, operand(math, scratch, x, m * w[0]->cols), m, w, n);
+        tp_arena_release(scratch, mark);
+    }
+    for (int i = 0; i < n && !together; i++) tp_matmul(math, scratch, y[i], x, m, w[i]);
 }
 
 void tp_matmul_input_grad(tp_math math, tp_arena *scratch, float *dx, const float *dy, int64_t m, const tp_weight *w) {

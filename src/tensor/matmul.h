@@ -17,6 +17,11 @@ typedef enum tp_math {
 /* y[m, rows] = x[m, cols] W^T. `scratch` is left as it was. */
 void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_t m, const tp_weight *w);
 
+/* y[i][m, w[i]->rows] = x W[i]^T for n weights of as many columns: the same numbers as one by one; a few rows are
+ * handed out to threads once for all. */
+void tp_matmul_group(tp_math math, tp_arena *scratch, float *const *y, const float *x, int64_t m,
+                     const tp_weight *const *w, int n);
+
 /* dx[m, cols] += dy[m, rows] W. */
 void tp_matmul_input_grad(tp_math math, tp_arena *scratch, float *dx, const float *dy, int64_t m, const tp_weight *w);
 
