@@ -22,22 +22,25 @@ static bool alphabet_to_bytes(const char *text, size_t n, tp_str *out) {
     return true;
 }
 
-static tp_status check_id(const tp_json_loading *l, const char *text, const json_t *value) {
-    if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > l->largest_id)
+/* -1 for what is no integer. */
+static int64_t id_of(const json_t *value) {
+    return json_is_integer(value) ? json_integer_value(value) : -1;
+}
+
+static tp_status check_id(const tp_json_loading *l, const char *text, int64_t id) {
+    if (id < 0 || id > l->largest_id)
         return tp_fail(TP_ERR_FORMAT, "%s: the id of the token `%.100s` is not an integer from 0 to %lld", l->path,
                        text, (long long)l->largest_id);
-    int32_t id = (int32_t)json_integer_value(value);
-    if (tp_vocab_has(&l->t->vocab, id))
-        return tp_fail(TP_ERR_FORMAT, "%s: the id %d is given to the token `%.100s` and to another one", l->path, id,
-                       text);
+    if (tp_vocab_has(&l->t->vocab, (int32_t)id))
+        return tp_fail(TP_ERR_FORMAT, "%s: the id %d is given to the token `%.100s` and to another one", l->path,
+                       (int)id, text);
     return TP_OK;
 }
 
-static tp_status add_token(tp_json_loading *l, const char *text, size_t n, const json_t *value, bool bytes,
-                           tp_str *scratch) {
-    TP_TRY(check_id(l, text, value));
+static tp_status add_token(tp_json_loading *l, const char *text, size_t n, int64_t given, bool bytes, tp_str *scratch) {
+    TP_TRY(check_id(l, text, given));
     tp_tokenizer *t = l->t;
-    int32_t id = (int32_t)json_integer_value(value);
+    int32_t id = (int32_t)given;
     tp_str_clear(scratch);
     bool findable = !t->byte_level || alphabet_to_bytes(text, n, scratch);
     if (t->byte_level && findable) {
@@ -47,8 +50,9 @@ static tp_status add_token(tp_json_loading *l, const char *text, size_t n, const
         tp_vocab_set(&t->vocab, id, text, n);
         tp_tokenizer_set_written_piece(t, id, text, n, bytes);
     }
-    if (findable) tp_vocab_index(&t->vocab, id); /* JSON keys are unique and the alphabet is one to one */
-    return TP_OK;
+    if (!findable) tp_vocab_set(&l->odd, id, text, n);
+    if (tp_vocab_index(findable ? &t->vocab : &l->odd, id)) return TP_OK;
+    return tp_fail(TP_ERR_FORMAT, "%s: the token `%.100s` is there twice", l->path, text);
 }
 
 /* The halves of a merge, written "a b" or ["a", "b"]. */
@@ -70,11 +74,9 @@ static bool merge_halves(const json_t *merge, const char *half[2], size_t length
     return true;
 }
 
-static tp_status add_merge(tp_json_loading *l, size_t rank, const json_t *merge, tp_str *scratch) {
-    const char *half[2];
-    size_t length[2], middle = 0;
-    if (!merge_halves(merge, half, length))
-        return tp_fail(TP_ERR_FORMAT, "%s: merge %zu is neither \"a b\" nor [\"a\", \"b\"]", l->path, rank);
+static tp_status add_merge(tp_json_loading *l, size_t rank, const char *const half[2], const size_t length[2],
+                           tp_str *scratch) {
+    size_t middle = 0;
     tp_str_clear(scratch);
     int32_t id[2];
     for (int i = 0; i < 2; i++) {
@@ -103,9 +105,14 @@ static tp_status add_merge(tp_json_loading *l, size_t rank, const json_t *merge,
 static tp_status read_vocab(tp_json_loading *l, bool byte_fallback, tp_str *scratch) {
     const char *text;
     json_t *value;
-    tp_vocab_reserve(&l->t->vocab, json_object_size(l->vocab));
+    tp_vocab_reserve(&l->t->vocab, l->lists ? l->lists->n_tokens : json_object_size(l->vocab));
+    for (size_t i = 0; l->lists && i < l->lists->n_tokens; i++) {
+        const tp_json_token *token = &l->lists->token[i];
+        TP_TRY(
+            add_token(l, l->lists->texts.data + token->text.begin, token->text.n, token->id, byte_fallback, scratch));
+    }
     json_object_foreach(l->vocab, text, value) {
-        TP_TRY(add_token(l, text, strlen(text), value, byte_fallback, scratch));
+        TP_TRY(add_token(l, text, strlen(text), id_of(value), byte_fallback, scratch));
     }
     for (int byte = 0; l->t->byte_level && byte < 256; byte++) {
         char c = (char)byte;
@@ -115,8 +122,21 @@ static tp_status read_vocab(tp_json_loading *l, bool byte_fallback, tp_str *scra
 }
 
 static tp_status read_merges(tp_json_loading *l, const json_t *merges, tp_str *scratch) {
-    tp_bpe_reserve(l->t->bpe, json_array_size(merges));
-    for (size_t i = 0; i < json_array_size(merges); i++) TP_TRY(add_merge(l, i, json_array_get(merges, i), scratch));
+    const char *half[2];
+    size_t length[2];
+    tp_bpe_reserve(l->t->bpe, l->lists ? l->lists->n_merges : json_array_size(merges));
+    for (size_t i = 0; l->lists && i < l->lists->n_merges; i++) {
+        for (int k = 0; k < 2; k++) {
+            half[k] = l->lists->texts.data + l->lists->merge[i].half[k].begin;
+            length[k] = l->lists->merge[i].half[k].n;
+        }
+        TP_TRY(add_merge(l, i, half, length, scratch));
+    }
+    for (size_t i = 0; i < json_array_size(merges); i++) {
+        if (!merge_halves(json_array_get(merges, i), half, length))
+            return tp_fail(TP_ERR_FORMAT, "%s: merge %zu is neither \"a b\" nor [\"a\", \"b\"]", l->path, i);
+        TP_TRY(add_merge(l, i, half, length, scratch));
+    }
     return TP_OK;
 }
 
@@ -195,7 +215,7 @@ static tp_status read_wordpiece(tp_json_loading *l, tp_json_reader *r) {
     tp_status status = TP_OK;
     tp_vocab_reserve(&t->vocab, json_object_size(l->vocab));
     json_object_foreach(l->vocab, text, value) {
-        status = check_id(l, text, value);
+        status = check_id(l, text, id_of(value));
         if (status != TP_OK) break;
         int32_t id = (int32_t)json_integer_value(value);
         set_wordpiece(l, id, text, prefix, cleanup);
@@ -271,6 +291,15 @@ static tp_status read_unigram(tp_json_loading *l, tp_json_reader *r) {
 
 int32_t tp_json_token_id(const tp_json_loading *l, const char *text) {
     if (json_is_array(l->vocab)) return tp_vocab_find(&l->t->vocab, text, strlen(text));
+    if (l->lists != NULL) {
+        tp_str bytes = {0};
+        bool plain = !l->t->byte_level, spelt = !plain && alphabet_to_bytes(text, strlen(text), &bytes);
+        int32_t found = plain   ? tp_vocab_find(&l->t->vocab, text, strlen(text))
+                        : spelt ? tp_vocab_find(&l->t->vocab, bytes.data ? bytes.data : "", bytes.len)
+                                : tp_vocab_find(&l->odd, text, strlen(text));
+        tp_str_free(&bytes);
+        return found;
+    }
     const json_t *id = json_object_get(l->vocab, text);
     return id ? (int32_t)json_integer_value(id) : -1;
 }
@@ -293,7 +322,8 @@ tp_status tp_json_read_model(tp_json_loading *l, json_t *model) {
     if (!unigram && !wordpiece && strcmp(type, "BPE") != 0)
         return tp_fail(TP_ERR_UNSUPPORTED, "%s: `model.type` is %.60s; BPE, Unigram and WordPiece are supported",
                        l->path, type);
-    size_t n = unigram ? json_array_size(l->vocab) : json_object_size(l->vocab);
+    size_t n = l->lists ? l->lists->n_tokens : unigram ? json_array_size(l->vocab) : json_object_size(l->vocab);
+    if (l->lists && (unigram || wordpiece)) return tp_fail(TP_ERR_FORMAT, "%s: `model` has merges", l->path);
     if (n == 0)
         return tp_fail(TP_ERR_FORMAT, "%s: `model.vocab` is not %s", l->path,
                        unigram ? "a list of tokens and scores" : "an object of tokens and ids");

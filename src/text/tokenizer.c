@@ -24,30 +24,42 @@ void tp_ids_free(tp_ids *ids) {
 
 /* ---- what the loaders share ---- */
 
-tp_tokenizer *tp_tokenizer_new(void) {
-    tp_tokenizer *t = tp_alloc(sizeof *t);
-    t->bpe = tp_bpe_new();
-    t->bos = t->eos = t->unknown = t->wordpiece.unknown = -1;
+static void set_up(tp_tokenizer *t) {
+    *t = (tp_tokenizer){.bpe = tp_bpe_new(), .bos = -1, .eos = -1, .unknown = -1, .wordpiece = {.unknown = -1}};
     for (int i = 0; i < 256; i++) t->byte_id[i] = -1;
-    return t;
 }
 
-void tp_tokenizer_free(tp_tokenizer *t) {
-    if (t == NULL) return;
+static void clear(tp_tokenizer *t) {
     tp_vocab_free(&t->vocab);
     tp_vocab_free(&t->pieces);
     tp_free(t->special);
     tp_ids_free(&t->specials);
     tp_bpe_free(t->bpe);
+    tp_unigram_free(&t->unigram);
+    tp_wordpiece_free(&t->wordpiece);
     tp_added_free(&t->raw_added);
     tp_added_free(&t->normal_added);
     tp_added_free(&t->verbatim);
-    tp_unigram_free(&t->unigram);
-    tp_wordpiece_free(&t->wordpiece);
     tp_steps_free(&t->normalizers);
     tp_steps_free(&t->pre_tokenizers);
     tp_ids_free(&t->before);
     tp_ids_free(&t->after);
+}
+
+tp_tokenizer *tp_tokenizer_new(void) {
+    tp_tokenizer *t = tp_alloc(sizeof *t);
+    set_up(t);
+    return t;
+}
+
+void tp_tokenizer_reset(tp_tokenizer *t) {
+    clear(t);
+    set_up(t);
+}
+
+void tp_tokenizer_free(tp_tokenizer *t) {
+    if (t == NULL) return;
+    clear(t);
     tp_free(t);
 }
 

@@ -125,11 +125,22 @@ static tp_status read_root(tp_json_loading *l, json_t *root) {
     return read_post_processor(l, tp_json_any(&r, "post_processor"));
 }
 
-tp_status tp_tokenizer_read_json(tp_tokenizer *t, const char *bytes, size_t n, const char *path) {
+static tp_status read_text(tp_tokenizer *t, const char *bytes, size_t n, const char *path, const tp_json_lists *lists) {
     json_t *root = tp_json_load_bytes(bytes, n, path);
     if (root == NULL) return tp_last_status();
-    tp_json_loading l = {.t = t, .path = path};
+    tp_json_loading l = {.t = t, .path = path, .lists = lists};
     tp_status status = read_root(&l, root);
+    tp_vocab_free(&l.odd);
     json_decref(root);
     return status;
+}
+
+tp_status tp_tokenizer_read_json(tp_tokenizer *t, const char *bytes, size_t n, const char *path) {
+    tp_json_lists lists = {0};
+    bool done =
+        tp_json_lists_read(&lists, bytes, n) && read_text(t, lists.rest.data, lists.rest.len, path, &lists) == TP_OK;
+    tp_json_lists_free(&lists);
+    if (done) return TP_OK;
+    tp_tokenizer_reset(t); /* the ordinary way, which has the right words for what is wrong */
+    return read_text(t, bytes, n, path, NULL);
 }

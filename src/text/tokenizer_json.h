@@ -4,13 +4,16 @@
 #define TP_TEXT_TOKENIZER_JSON_H
 
 #include "base/json.h"
+#include "text/json_lists.h"
 #include "text/tokenizer_parts.h"
 
 typedef struct tp_json_loading {
     tp_tokenizer *t;
     const char *path;
-    json_t *vocab;       /* an object of tokens and ids, or an array of tokens and scores (Unigram) */
-    const json_t *added; /* `added_tokens`, NULL if there is none */
+    json_t *vocab;              /* an object of tokens and ids, or an array of tokens and scores (Unigram) */
+    const tp_json_lists *lists; /* a BPE's vocabulary and merges, where they were read in the quick way; else NULL */
+    tp_vocab odd;               /* byte-level: tokens not written in GPT-2's alphabet, as written */
+    const json_t *added;        /* `added_tokens`, NULL if there is none */
     const json_t *decoder;
     int64_t
         largest_id; /* that the file may use: ids may have gaps, but a file does not choose how much memory we take */

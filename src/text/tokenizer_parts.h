@@ -47,6 +47,7 @@ struct tp_tokenizer {
 };
 
 tp_tokenizer *tp_tokenizer_new(void);
+void tp_tokenizer_reset(tp_tokenizer *t); /* as new */
 
 /* Appends the text as the normalisers make it. */
 tp_status tp_tokenizer_normalize(const tp_tokenizer *t, const char *text, size_t n, tp_str *out);
