@@ -43,6 +43,7 @@ static const char *const added[] = {"", "{\"id\":20,\"content\":\"<s>\",\"specia
                                     "\"b\\u00e9\",\"lstrip\":true,\"rstrip\":"
                                     "true,\"normalized\":true}"};
 
+/* Some parts do not fit together and are refused. */
 static void try_composed(const uint8_t *data, size_t size) {
     if (size < 4) return;
     tp_str file = {0};
@@ -50,7 +51,6 @@ static void try_composed(const uint8_t *data, size_t size) {
                    added[data[0] % 3], normalizers[data[1] % 9], pre_tokenizers[data[2] % 8], models[data[3] % 3]);
     const char *path = memory_file(file.data, file.len, NULL, 0);
     tp_tokenizer *t = tp_tokenizer_load(path, NULL);
-    must(t != NULL);
     try_tokenizer(t, path, (const char *)data + 4, size - 4);
     tp_str_free(&file);
 }
