@@ -86,7 +86,11 @@ static void families_match_transformers_in_f32(void **state) {
 
 static void families_match_transformers_in_bf16(void **state) {
     (void)state;
-    for (int f = 0; families[f]; f++) check_family(families[f], TP_MATH_BF16, 2e-2, 6e-2);
+    for (int f = 0; families[f]; f++) {
+        /* LongRoPE's amplitude doubles Phi-3's scores, and with them what rounding does to them */
+        double factor = strcmp(families[f], "phi3") == 0 ? 1.5 : 1;
+        check_family(families[f], TP_MATH_BF16, factor * 2e-2, factor * 6e-2);
+    }
 }
 
 /* The same text as ids and as its own embedding rows: bit for bit the same logits. */
