@@ -158,6 +158,7 @@ static void read_cached(const attention *a, const item *t, bool values, float *o
     int head = t->first_head / t->heads;
     for (int i = 0; i < TP_KV_SPANS; out += spans[i++].n * t->d) {
         const tp_kv_span *p = &spans[i];
+        if (p->n == 0) continue; /* it may have no rows to point to */
         size_t at = (size_t)(head * p->head_rows * t->d) * tp_dtype_size(a->cached_type);
         const float *scales = values ? p->v_scales : p->k_scales;
         tp_cpu()->kv_read(a->cached_type, out, (const char *)(values ? p->v : p->k) + at,
