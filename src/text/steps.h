@@ -11,24 +11,27 @@
 #include "text/pretokenize.h"
 #include "text/unicode.h"
 
-typedef enum tp_step_kind {
-    TP_STEP_FORM,            /* one of Unicode's normalisation forms */
-    TP_STEP_SQUEEZE,         /* SentencePiece: no blanks at the ends (nor `to` at the last), single ones between */
-    TP_STEP_REPLACE,         /* `from` by `to` */
-    TP_STEP_REPLACE_PATTERN, /* the matches of `pattern` by `to` */
-    TP_STEP_PREPEND,         /* `to` before every text that is not empty */
-    TP_STEP_PREFIX, /* the same, unless it starts with `to`; with `first_only`, where the whole text starts alone */
-    TP_STEP_LOWERCASE,
-    TP_STEP_STRIP_MARKS, /* accents and all other marks */
-    TP_STEP_STRIP_LEFT,  /* white space at the start */
-    TP_STEP_STRIP_RIGHT,
-    TP_STEP_CLEAN,              /* BERT: no control characters, every white space a blank */
-    TP_STEP_CHINESE,            /* BERT: blanks around Chinese characters */
-    TP_STEP_ACCENTS,            /* BERT: decomposed, without nonspacing marks */
-    TP_STEP_NMT,                /* the white space and the controls that Google's translation models know */
-    TP_STEP_CHARSMAP,           /* SentencePiece's precompiled map, longest match first */
-    TP_STEP_CHARSMAP_GRAPHEMES, /* the same map as Hugging Face's Precompiled applies it */
-    TP_STEP_SPLIT,              /* pre-tokenizers only: cut by `pattern` */
+typedef enum tp_step_kind { /* the numbers go into fingerprints, which trained bridges hold: new kinds stand at the end
+                             */
+                            TP_STEP_FORM,    /* one of Unicode's normalisation forms */
+                            TP_STEP_SQUEEZE, /* SentencePiece: no blanks at the ends (nor `to` at the last), single ones
+                                                between */
+                            TP_STEP_REPLACE, /* `from` by `to` */
+                            TP_STEP_PREPEND, /* `to` before every text that is not empty */
+                            TP_STEP_PREFIX,  /* the same, unless it starts with `to`; with `first_only`, where the whole
+                                                text starts alone */
+                            TP_STEP_SPLIT,   /* pre-tokenizers only: cut by `pattern` */
+                            TP_STEP_REPLACE_PATTERN, /* the matches of `pattern` by `to` */
+                            TP_STEP_LOWERCASE,
+                            TP_STEP_STRIP_MARKS, /* accents and all other marks */
+                            TP_STEP_STRIP_LEFT,  /* white space at the start */
+                            TP_STEP_STRIP_RIGHT,
+                            TP_STEP_CLEAN,   /* BERT: no control characters, every white space a blank */
+                            TP_STEP_CHINESE, /* BERT: blanks around Chinese characters */
+                            TP_STEP_ACCENTS, /* BERT: decomposed, without nonspacing marks */
+                            TP_STEP_NMT, /* the white space and the controls that Google's translation models know */
+                            TP_STEP_CHARSMAP,           /* SentencePiece's precompiled map, longest match first */
+                            TP_STEP_CHARSMAP_GRAPHEMES, /* the same map as Hugging Face's Precompiled applies it */
 } tp_step_kind;
 
 typedef struct tp_step {
