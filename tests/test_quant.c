@@ -76,14 +76,15 @@ static void test_packs_as_the_reference(void **state) {
     }
 }
 
-/* How near quantised normal numbers are to what they were, and the extremes that must not break the fit. The bounds are
- * a little above what was measured (and, for q4_k to q6_k, at or below the error of llama.cpp's own quantiser). */
+/* How near quantised normal numbers are to what they were, and extremes that must not break the fit. The bounds are a
+ * little above what was measured; llama.cpp's quantiser has 0.294, 0.152, 0.0716, 0.0361 and 0.0177 on these numbers.
+ */
 static void test_k_quants_are_near(void **state) {
     (void)state;
     const struct {
         tp_dtype dtype;
         double most; /* relative root mean square error on normal numbers */
-    } types[] = {{TP_Q2_K, 0.35}, {TP_Q3_K, 0.19}, {TP_Q4_K, 0.085}, {TP_Q5_K, 0.045}, {TP_Q6_K, 0.025}};
+    } types[] = {{TP_Q2_K, 0.28}, {TP_Q3_K, 0.15}, {TP_Q4_K, 0.074}, {TP_Q5_K, 0.0365}, {TP_Q6_K, 0.0178}};
     enum { N = 256 * 64 };
     tp_rng rng = tp_rng_stream(5, "k-quants", 0);
     float *x = normal(&rng, N), *out = malloc(N * sizeof *out);
