@@ -2,7 +2,11 @@
  *
  * All activations are f32, row-major. In TP_MATH_BF16 both operands are rounded to bf16 and summed in f32, on every
  * processor: those without bf16 units get the same products from f32 units. Large products go to oneDNN; products of a
- * few rows with a frozen weight read it once, in its storage type. */
+ * few rows with a frozen weight read it once, in its storage type.
+ *
+ * With a block-quantised weight the modes are: TP_MATH_F32, dequantised numbers times f32 activations; TP_MATH_BF16,
+ * forward products in integers with activations brought to 8 bits (quant_matmul.h states the bound), gradients as
+ * above. No mode keeps a second copy of a large frozen weight: it is converted a tile at a time. */
 #ifndef TP_TENSOR_MATMUL_H
 #define TP_TENSOR_MATMUL_H
 
@@ -11,7 +15,7 @@
 
 typedef enum tp_math {
     TP_MATH_F32,  /* f32 operands */
-    TP_MATH_BF16, /* operands rounded to bf16, f32 sums */
+    TP_MATH_BF16, /* the fast one: operands rounded to bf16, f32 sums; integers with quantised weights */
 } tp_math;
 
 /* y[m, rows] = x[m, cols] W^T. `scratch` is left as it was. */
