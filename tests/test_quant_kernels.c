@@ -15,12 +15,20 @@
 #include <math.h>
 
 #if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
+#endif
 #define TP_QUANT_ISA    emulated
 #define TP_EMULATE_VNNI 1
 #include "tensor/cpu/quant_isa.c"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 #endif
 
 static const tp_quant_kernels *tables[4];
