@@ -134,7 +134,7 @@ static tp_status normalize(encoding *e, const char *text, size_t n, bool first) 
     tp_step_place place = {first, (e->flags & TP_TOKENS_NO_PREFIX) != 0, &e->t->verbatim};
     tp_str_clear(&e->text);
     tp_str_append(&e->text, text, n);
-    for (size_t i = 0; i < e->t->normalizers.len; i++) {
+    for (size_t i = 0; i < e->t->normalizers.len && e->text.len > 0; i++) { /* nothing stays nothing */
         tp_str_clear(&e->spare);
         TP_TRY(tp_step_rewrite(&e->t->normalizers.data[i], e->text.data, e->text.len, place, &e->spare));
         swap(&e->text, &e->spare);
