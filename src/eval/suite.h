@@ -17,9 +17,9 @@ typedef struct tp_suite_options {
     tp_progress *progress;
 } tp_suite_options;
 
-/* Runs the methods and writes each run's eval.json, after every method anew, which keeps what an earlier evaluation of the same bridge on the
- * same rows found with other methods. What does not depend on the run is computed once for all. results[n_runs] are the
- * caller's to free; NULL from the first run that failed. */
+/* Runs the methods and writes each run's eval.json, after every method anew, which keeps what an earlier evaluation of
+ * the same bridge on the same rows found with other methods. What does not depend on the run is computed once for all.
+ * results[n_runs] are the caller's to free; NULL from the first run that failed. */
 tp_status tp_suite_run(const tp_suite_options *options, tp_results **results);
 
 /* The results of earlier evaluations, from each run's eval.json. */
