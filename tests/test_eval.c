@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "eval/ask.h"
-#include "eval/suite.h"
+#include "eval/evaluate.h"
 #include "eval/table.h"
 #include "train/trainer.h"
 
@@ -64,21 +64,21 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static tp_suite_options options_for(const char *const *runs, size_t n_runs) {
-    return (tp_suite_options){.task = task,
-                              .sender = sender,
-                              .receiver = receiver,
-                              .runs = runs,
-                              .n_runs = n_runs,
-                              .n_timed = 2,
-                              .prompt_steps = 40};
+static tp_evaluate_options options_for(const char *const *runs, size_t n_runs) {
+    return (tp_evaluate_options){.task = task,
+                                 .sender = sender,
+                                 .receiver = receiver,
+                                 .runs = runs,
+                                 .n_runs = n_runs,
+                                 .n_timed = 2,
+                                 .prompt_steps = 40};
 }
 
 static tp_results *evaluate(const char *run, const bool *wanted) {
     tp_results *results;
-    tp_suite_options o = options_for(&run, 1);
+    tp_evaluate_options o = options_for(&run, 1);
     o.wanted = wanted;
-    check_ok(tp_suite_run(&o, &results));
+    check_ok(tp_evaluate_runs(&o, &results));
     return results;
 }
 
@@ -146,7 +146,7 @@ static void every_method_answers_every_row(void **state) {
     tp_results_free(r);
 }
 
-/* The suite's batches give what the relay gives for one text at a time. */
+/* Batches give what the relay gives for one text at a time. */
 static void the_bridge_row_is_the_relay(void **state) {
     (void)state;
     bool wanted[TP_MOST_METHODS] = {false};
@@ -204,9 +204,9 @@ static void an_interrupted_evaluation_says_so(void **state) {
     volatile sig_atomic_t stop = 1;
     tp_results *results;
     const char *run = run_b;
-    tp_suite_options o = options_for(&run, 1);
+    tp_evaluate_options o = options_for(&run, 1);
     o.stop = &stop;
-    assert_int_equal(tp_suite_run(&o, &results), TP_ERR_CANCELLED);
+    assert_int_equal(tp_evaluate_runs(&o, &results), TP_ERR_CANCELLED);
     assert_null(results);
 }
 
@@ -221,25 +221,25 @@ static void an_interrupted_evaluation_goes_on(void **state) {
     assert_int_equal(system(command), 0);
     const char *run = copy;
     tp_results *results;
-    tp_suite_options o = options_for(&run, 1);
+    tp_evaluate_options o = options_for(&run, 1);
     o.wanted = wanted;
     o.stop = &stop;
-    assert_int_equal(tp_suite_run(&o, &results), TP_ERR_CANCELLED);
-    check_ok(tp_suite_load(&run, 1, &results)); /* what was found before is there */
+    assert_int_equal(tp_evaluate_runs(&o, &results), TP_ERR_CANCELLED);
+    check_ok(tp_evaluate_load(&run, 1, &results)); /* what was found before is there */
     assert_non_null(tp_results_get(results, &tp_method_majority));
     assert_null(tp_results_get(results, &tp_method_bridge));
     tp_results_free(results);
     stop = 0;
     o.keep = true;
-    check_ok(tp_suite_run(&o, &results));
+    check_ok(tp_evaluate_runs(&o, &results));
     assert_non_null(tp_results_get(results, &tp_method_bridge));
     tp_results_free(results);
     stop = 1; /* now nothing is left to do, and nothing is done */
-    check_ok(tp_suite_run(&o, &results));
+    check_ok(tp_evaluate_runs(&o, &results));
     assert_non_null(tp_results_get(results, &tp_method_bridge));
     tp_results_free(results);
     o.keep = false;
-    assert_int_equal(tp_suite_run(&o, &results), TP_ERR_CANCELLED);
+    assert_int_equal(tp_evaluate_runs(&o, &results), TP_ERR_CANCELLED);
     free(copy);
 }
 
@@ -410,16 +410,16 @@ static void real_runs_of_two_seeds_share_what_does_not_depend_on_them(void **sta
     for (int m = 0; tp_methods[m]; m++)
         wanted[m] = tp_methods[m] == &tp_method_random || tp_methods[m] == &tp_method_receiver ||
                     tp_methods[m] == &tp_method_bridge;
-    tp_suite_options o = options_for(runs, 2);
+    tp_evaluate_options o = options_for(runs, 2);
     o.wanted = wanted;
-    check_ok(tp_suite_run(&o, results));
+    check_ok(tp_evaluate_runs(&o, results));
     size_t bytes = task->test.n * sizeof(int32_t);
     assert_memory_equal(labels_of(results[0], &tp_method_receiver, TP_READ_SCORE),
                         labels_of(results[1], &tp_method_receiver, TP_READ_SCORE), bytes);
     assert_memory_not_equal(labels_of(results[0], &tp_method_random, TP_READ_DIRECT),
                             labels_of(results[1], &tp_method_random, TP_READ_DIRECT), bytes);
     tp_results *loaded[2];
-    check_ok(tp_suite_load(runs, 2, loaded));
+    check_ok(tp_evaluate_load(runs, 2, loaded));
     for (int k = 0; k < 2; k++) {
         assert_int_equal(loaded[k]->seed, 7 + k);
         tp_results_free(loaded[k]);

@@ -6,8 +6,8 @@
 #include "cli/experiment.h"
 #include "cli/piece.h"
 #include "cli/terminal.h"
+#include "eval/evaluate.h"
 #include "eval/side_by_side.h"
-#include "eval/suite.h"
 #include "eval/table.h"
 #include "train/trainer.h"
 
@@ -110,9 +110,9 @@ static tp_status show_relays(const tp_task *task, const tp_lm *sender, const tp_
 
 /* ---- the work ---- */
 
-static tp_status table(const tp_suite_options *options) {
+static tp_status table(const tp_evaluate_options *options) {
     tp_results *results;
-    TP_TRY(tp_suite_run(options, &results));
+    TP_TRY(tp_evaluate_runs(options, &results));
     char *text = tp_eval_table((const tp_results *const *)&results, 1, NULL, TP_TABLE_PLAIN);
     printf("\n%s", text);
     fflush(stdout);
@@ -138,15 +138,15 @@ static tp_status work(tp_args *args, const tp_recipe *recipe, const tp_task *tas
     printf("Bridge of %lld parameters trained on %zu texts in %.0f s: %lld updates, validation accuracy %.1f %%\n",
            (long long)trained.n_parameters, task->train.n, trained.seconds, (long long)trained.steps,
            100 * trained.valid_accuracy);
-    TP_TRY(table(&(tp_suite_options){.task = task,
-                                     .sender = sender,
-                                     .receiver = receiver,
-                                     .runs = &out,
-                                     .n_runs = 1,
-                                     .n_timed = 30,
-                                     .prompt_steps = tp_args_int(args, "prompt-steps"),
-                                     .stop = stop,
-                                     .progress = progress}));
+    TP_TRY(table(&(tp_evaluate_options){.task = task,
+                                        .sender = sender,
+                                        .receiver = receiver,
+                                        .runs = &out,
+                                        .n_runs = 1,
+                                        .n_timed = 30,
+                                        .prompt_steps = tp_args_int(args, "prompt-steps"),
+                                        .stop = stop,
+                                        .progress = progress}));
     TP_TRY(show_relays(task, sender, receiver, out));
     printf("\nThe bridge is in %s. Try: telepathy relay %s \"%s\"\n", out, out,
            task->synthetic ? "Who founded the city of Rome?" : task->test.examples[0].text);

@@ -1,7 +1,7 @@
 /* `telepathy eval`: the table of a trained bridge, its opponents and its controls. */
 #include "cli/experiment.h"
 #include "cli/terminal.h"
-#include "eval/suite.h"
+#include "eval/evaluate.h"
 #include "eval/table.h"
 
 #include <stdio.h>
@@ -33,18 +33,18 @@ static tp_status measure(tp_args *args, const bool *wanted, const char *const *r
     if (status == TP_OK && task == NULL) status = tp_last_status();
     tp_recipe_free(recipe);
     if (status == TP_OK)
-        status = tp_suite_run(&(tp_suite_options){.task = task,
-                                                  .sender = sender,
-                                                  .receiver = receiver,
-                                                  .runs = runs,
-                                                  .n_runs = n_runs,
-                                                  .wanted = wanted,
-                                                  .keep = tp_args_flag(args, "keep"),
-                                                  .n_timed = tp_args_int(args, "timed"),
-                                                  .prompt_steps = tp_args_int(args, "prompt-steps"),
-                                                  .stop = tp_interrupt_catch(),
-                                                  .progress = tp_args_progress(args)},
-                              results);
+        status = tp_evaluate_runs(&(tp_evaluate_options){.task = task,
+                                                         .sender = sender,
+                                                         .receiver = receiver,
+                                                         .runs = runs,
+                                                         .n_runs = n_runs,
+                                                         .wanted = wanted,
+                                                         .keep = tp_args_flag(args, "keep"),
+                                                         .n_timed = tp_args_int(args, "timed"),
+                                                         .prompt_steps = tp_args_int(args, "prompt-steps"),
+                                                         .stop = tp_interrupt_catch(),
+                                                         .progress = tp_args_progress(args)},
+                                  results);
     tp_task_free(task);
     tp_free_models(sender, receiver);
     return status;
@@ -71,7 +71,7 @@ static tp_status run(tp_args *args) {
     TP_TRY(wanted_methods(args, marks, &any));
     const bool *wanted = any ? marks : NULL;
     tp_results **results = tp_alloc(n_runs * sizeof *results);
-    tp_status status = tp_args_flag(args, "saved") ? tp_suite_load(runs, n_runs, results)
+    tp_status status = tp_args_flag(args, "saved") ? tp_evaluate_load(runs, n_runs, results)
                                                    : measure(args, wanted, runs, n_runs, results);
     if (status == TP_OK) print(args, (const tp_results *const *)results, n_runs, wanted);
     for (size_t k = 0; k < n_runs; k++) tp_results_free(results[k]);

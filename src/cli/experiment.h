@@ -1,11 +1,9 @@
-/* What the commands that run an experiment share: models, task and recipe from the command line. */
+/* What the commands that run an experiment share: option rows, and what they say into the recipe. */
 #ifndef TP_CLI_EXPERIMENT_H
 #define TP_CLI_EXPERIMENT_H
 
-#include "bridge/recipe.h"
 #include "cli/command.h"
-#include "data/task.h"
-#include "lm/model.h"
+#include "train/experiment.h"
 
 /* Rows of option tables. */
 #define TP_OPTION_SENDER                                                                                               \
@@ -30,16 +28,5 @@
 
 /* Takes over what both `demo` and `train` let the command line say: models, data, seed, steps. */
 void tp_args_override(const tp_args *args, tp_recipe *recipe);
-
-/* Reads the task that a recipe describes. NULL on error. */
-tp_task *tp_recipe_load_task(const tp_recipe *recipe);
-
-/* The complete recipe a run's bridge was trained with. Its models are those given, or where NULL those it was trained
- * between. NULL on error. */
-tp_recipe *tp_run_recipe(const char *run, const char *sender, const char *receiver);
-
-/* Loads the recipe's two models, with tokenizers; the same path is loaded once. On error both are NULL. */
-tp_status tp_recipe_load_models(const tp_recipe *recipe, tp_lm **sender, tp_lm **receiver);
-void tp_free_models(tp_lm *sender, tp_lm *receiver); /* takes NULL, and the same model twice */
 
 #endif

@@ -34,7 +34,7 @@ const char *tp_reading_name(tp_reading reading) {
 }
 
 tp_method_result tp_method_result_new(void) {
-    tp_method_result result = {.bytes = NAN};
+    tp_method_result result = {.bytes = NAN, .chosen = NAN};
     for (int r = 0; r < TP_N_READINGS; r++) {
         result.readings[r].per_second = NAN;
         for (int p = 0; p < TP_N_PHASES; p++) result.readings[r].ms[p] = NAN;
@@ -56,5 +56,4 @@ tp_status tp_eval_stopped(const tp_eval *eval) {
 void tp_eval_end(tp_eval *eval) {
     tp_features_free(eval->features);
     eval->features = NULL;
-    eval->prompt_lr = 0;
 }

@@ -38,6 +38,7 @@ typedef struct tp_method_result {
     double bytes;        /* that cross from sender to receiver, mean per text; NAN: nothing crosses */
     int64_t n_truncated; /* test texts that were cut to fit */
     char *setting;       /* what was chosen on the validation split, and how; NULL: nothing to choose */
+    double chosen;       /* the number that a sweep chose, for the other runs of the recipe to take; NAN: no sweep */
     char *note;          /* what a reader must know; NULL: nothing */
 } tp_method_result;
 
@@ -56,13 +57,13 @@ typedef struct tp_eval {
     uint64_t seed;               /* of the run */
     int64_t n_timed;             /* texts whose time is taken one by one */
     int64_t prompt_steps;        /* most updates of prompt tuning; 0: those of the recipe */
+    double chosen;               /* what the running method's sweep chose for the first run of the recipe; NAN: sweep */
     const char *doing;           /* the method's title, for the progress */
     const volatile sig_atomic_t *stop; /* when it becomes nonzero: TP_ERR_CANCELLED; or NULL */
     tp_progress *progress;             /* or NULL */
 
     /* kept from one method, or one run of the same recipe, to the next */
     tp_features *features;
-    double prompt_lr; /* of prompt tuning, as chosen by the first run; 0: not yet */
 } tp_eval;
 
 /* TP_ERR_CANCELLED once somebody wants to stop. */

@@ -130,23 +130,24 @@ static tp_status tune(tuner *t, tp_method_result *result) {
                         ? eval->prompt_steps
                         : t->recipe.optimiser.steps;
     int64_t trial = steps / 4 > 0 ? steps / 4 : 1;
-    bool sweep = eval->prompt_lr == 0;
-    double best = -1;
+    bool sweep = isnan(eval->chosen);
+    double best = -1, rate = eval->chosen;
     tp_progress_begin(eval->progress, "tuning the receiver's prompt", (double)(steps + (sweep ? N_RATES * trial : 0)),
                       "steps", "examples");
     for (int r = 0; sweep && r < N_RATES; r++) {
         TP_TRY(train(t, eval->seed, rates[r], trial, 1));
         if (t->best_accuracy <= best) continue;
         best = t->best_accuracy;
-        eval->prompt_lr = rates[r];
+        rate = rates[r];
     }
-    TP_TRY(train(t, eval->seed, eval->prompt_lr, steps, N_VALIDATIONS));
+    TP_TRY(train(t, eval->seed, rate, steps, N_VALIDATIONS));
     memcpy(tp_weight_values(&t->soft), t->best, (size_t)(t->soft.rows * t->soft.cols) * sizeof *t->best);
     result->setting =
         tp_format("learning rate %g of %d from %g to %g, %lld updates each; then %lld updates of batch %d; "
                   "validation %.1f %%",
-                  eval->prompt_lr, N_RATES, rates[0], rates[N_RATES - 1], (long long)trial, (long long)steps,
+                  rate, N_RATES, rates[0], rates[N_RATES - 1], (long long)trial, (long long)steps,
                   t->recipe.optimiser.batch, 100 * t->best_accuracy);
+    result->chosen = rate;
     tp_progress_end(eval->progress);
     tp_asking asking = asking_of(t);
     return tp_ask_all(eval, &asking, result);

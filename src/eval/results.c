@@ -36,14 +36,15 @@ static json_t *describe(const tp_eval *eval) {
     const tp_trained_bridge *trained = relay->trained;
     json_t *labels = json_array();
     for (int32_t i = 0; i < task->n_labels; i++) json_array_append_new(labels, text_to_json(task->labels[i].name));
-    return json_pack("{s:o, s:o, s:o, s:b, s:o, s:s, s:s, s:s, s:I, s:o, s:o, s:i, s:i, s:s, s:I, s:I, s:o}", "task",
-                     text_to_json(task->name), "title", text_to_json(task->title), "source", text_to_json(task->source),
-                     "synthetic", task->synthetic, "labels", labels, "train", task->train.fingerprint, "valid",
-                     task->valid.fingerprint, "test", task->test.fingerprint, "overlap", (json_int_t)task->n_overlap,
-                     "sender", describe_model(relay->sender), "receiver", describe_model(relay->receiver), "layer",
-                     relay->tap.layer, "soft_tokens", relay->recipe->bridge.soft_tokens, "bridge",
-                     trained ? trained->fingerprint : "", "seed", (json_int_t)eval->seed, "timed",
-                     (json_int_t)eval->n_timed, "recipe", tp_recipe_to_json(relay->recipe));
+    return json_pack("{s:o, s:o, s:o, s:b, s:o, s:s, s:s, s:s, s:I, s:o, s:o, s:i, s:i, s:s, s:I, s:I, s:I, s:o}",
+                     "task", text_to_json(task->name), "title", text_to_json(task->title), "source",
+                     text_to_json(task->source), "synthetic", task->synthetic, "labels", labels, "train",
+                     task->train.fingerprint, "valid", task->valid.fingerprint, "test", task->test.fingerprint,
+                     "overlap", (json_int_t)task->n_overlap, "sender", describe_model(relay->sender), "receiver",
+                     describe_model(relay->receiver), "layer", relay->tap.layer, "soft_tokens",
+                     relay->recipe->bridge.soft_tokens, "bridge", trained ? trained->fingerprint : "", "seed",
+                     (json_int_t)eval->seed, "timed", (json_int_t)eval->n_timed, "prompt_steps",
+                     (json_int_t)eval->prompt_steps, "recipe", tp_recipe_to_json(relay->recipe));
 }
 
 /* Reads what tables show of the subject. */
@@ -215,6 +216,7 @@ static json_t *method_to_json(const tp_method *method, const tp_method_result *m
     json_object_set_new(o, "bytes", number(m->bytes));
     json_object_set_new(o, "truncated", json_integer(m->n_truncated));
     json_object_set_new(o, "setting", text_to_json(m->setting));
+    json_object_set_new(o, "chosen", number(m->chosen));
     json_object_set_new(o, "note", text_to_json(m->note));
     for (tp_reading k = 0; k < TP_N_READINGS; k++)
         if (m->readings[k].predictions.labels)
@@ -278,6 +280,7 @@ static tp_status read_method(tp_results *r, const char *path, const tp_method *m
     tp_method_result m = tp_method_result_new();
     m.bytes = read_number(o, "bytes");
     m.n_truncated = json_integer_value(json_object_get(o, "truncated"));
+    m.chosen = read_number(o, "chosen");
     m.setting = tp_strdup(json_string_value(json_object_get(o, "setting")));
     m.note = tp_strdup(json_string_value(json_object_get(o, "note")));
     json_t *readings = json_object_get(o, "readings");
@@ -325,13 +328,17 @@ static tp_status read_all(tp_results *r, const char *path, json_t *value) {
     return TP_OK;
 }
 
+tp_results *tp_results_from_json(json_t *value, const char *name) {
+    tp_results *r = tp_alloc(sizeof *r);
+    if (read_all(r, name, value) == TP_OK) return r;
+    tp_results_free(r);
+    return NULL;
+}
+
 tp_results *tp_results_load(const char *path) {
     json_t *value = tp_json_load_file(path);
     if (value == NULL) return NULL;
-    tp_results *r = tp_alloc(sizeof *r);
-    tp_status status = read_all(r, path, value);
+    tp_results *r = tp_results_from_json(value, path);
     json_decref(value);
-    if (status == TP_OK) return r;
-    tp_results_free(r);
-    return NULL;
+    return r;
 }

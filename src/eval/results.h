@@ -47,6 +47,7 @@ tp_mcnemar tp_results_mcnemar(const tp_results *results, const tp_method *first,
                               const tp_method *second, tp_reading second_reading);
 
 json_t *tp_results_to_json(const tp_results *results);
+tp_results *tp_results_from_json(json_t *value, const char *name); /* `name`: for messages. NULL on error */
 tp_status tp_results_save(const tp_results *results, const char *path);
 tp_results *tp_results_load(const char *path); /* NULL on error */
 

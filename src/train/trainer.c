@@ -209,6 +209,7 @@ static tp_status prepare(run *r) {
     r->tape->seed = r->recipe->seed;
     /* one bound for both: what validation needs, training cannot have */
     int64_t bound = r->recipe->cache.max_bytes;
+    if (o->max_cache > 0 && o->max_cache < bound && r->recipe->cache.kind == TP_CACHE_MEMORY) bound = o->max_cache;
     TP_TRY(open_states(r, &o->task->valid, "valid", bound, &r->valid_states));
     bound -= tp_state_cache_describe(r->valid_states).most_bytes;
     TP_TRY(open_states(r, &o->task->train, "train", bound, &r->train_states));

@@ -22,6 +22,7 @@ typedef struct tp_train_options {
     const tp_task *task;
     const char *out;                   /* the run's folder */
     int64_t save_every;                /* updates between saved states */
+    int64_t max_cache;                 /* bytes of states kept in memory, if the recipe allows more; 0: as it says */
     const volatile sig_atomic_t *stop; /* when it becomes nonzero: save the state, return TP_ERR_CANCELLED; or NULL */
     tp_progress *progress;             /* or NULL */
 } tp_train_options;

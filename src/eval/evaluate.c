@@ -1,9 +1,10 @@
-/* Runs methods over runs. See suite.h. */
-#include "eval/suite.h"
+/* Runs methods over runs. See evaluate.h. */
+#include "eval/evaluate.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { STATE_BYTES = 1 << 30 }; /* of test states kept in memory; what is beyond is computed each time */
@@ -15,12 +16,32 @@ static void take_older(tp_results *mine, const char *path) {
     tp_results_free(older);
 }
 
-/* Results of one method, from an earlier run of the same recipe where the method does not depend on the run. */
-static tp_status run_method(tp_eval *eval, const tp_method *method, tp_results *mine, const tp_results *first) {
-    const tp_method_result *known = first && !method->seeded ? tp_results_get(first, method) : NULL;
+/* True if both were asked about the same rows, with the same rows to learn from. */
+static bool same_data(const tp_results *a, const tp_results *b) {
+    static const char *const keys[] = {"task", "labels", "train", "valid", "test"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (!json_equal(json_object_get(a->subject, keys[i]), json_object_get(b->subject, keys[i]))) return false;
+    return true;
+}
+
+/* What is known of a method already: from the first run of the same recipe where the method does not depend on the
+ * run, from any run of the task where it needs no model. NULL: nothing. */
+static const tp_method_result *known_result(const tp_method *method, const tp_results *mine, const tp_results *first,
+                                            const tp_results *donor) {
+    static const unsigned models = TP_NEEDS_SENDER | TP_NEEDS_RECEIVER | TP_NEEDS_BRIDGE;
+    if (method->seeded) return NULL;
+    if (first && tp_results_get(first, method)) return tp_results_get(first, method);
+    return donor && !(method->needs & models) && same_data(mine, donor) ? tp_results_get(donor, method) : NULL;
+}
+
+static tp_status run_method(tp_eval *eval, const tp_method *method, tp_results *mine, const tp_results *first,
+                            const tp_results *donor) {
+    const tp_method_result *known = known_result(method, mine, first, donor);
+    const tp_method_result *led = first ? tp_results_get(first, method) : NULL;
     tp_method_result result = known ? tp_method_result_copy(known) : tp_method_result_new();
     if (known == NULL) {
         eval->doing = method->title;
+        eval->chosen = led ? led->chosen : NAN;
         if (method->run(eval, &result) != TP_OK) {
             tp_method_result_free(&result);
             return tp_fail_context("method %s", method->name);
@@ -31,7 +52,7 @@ static tp_status run_method(tp_eval *eval, const tp_method *method, tp_results *
 }
 
 /* Each method's result is saved at once: a long evaluation that is stopped has lost one method. */
-static tp_status run_methods(const tp_suite_options *o, tp_eval *eval, tp_results *mine, const tp_results *first,
+static tp_status run_methods(const tp_evaluate_options *o, tp_eval *eval, tp_results *mine, const tp_results *first,
                              const char *folder) {
     bool done[TP_MOST_METHODS] = {false};
     char *path = tp_path_join(folder, "eval.json");
@@ -40,7 +61,7 @@ static tp_status run_methods(const tp_suite_options *o, tp_eval *eval, tp_result
     tp_status status = TP_OK;
     for (int m = 0; tp_methods[m] && status == TP_OK; m++) {
         if (done[m] || (o->wanted && !o->wanted[m])) continue;
-        status = run_method(eval, tp_methods[m], mine, first);
+        status = run_method(eval, tp_methods[m], mine, first, o->donor);
         if (status == TP_OK) status = tp_results_save(mine, path);
     }
     tp_free(path);
@@ -59,7 +80,7 @@ static tp_status check_labels(const tp_relay *relay, const tp_task *task, const 
 }
 
 /* Evaluates one run; `kept` carries on what runs of a recipe share. */
-static tp_status run_one(const tp_suite_options *o, const char *folder, tp_eval *kept, const tp_results *first,
+static tp_status run_one(const tp_evaluate_options *o, const char *folder, tp_eval *kept, const tp_results *first,
                          tp_results **out) {
     tp_relay *relay = tp_relay_load(folder, o->sender, o->receiver);
     if (relay == NULL) return tp_last_status();
@@ -69,7 +90,8 @@ static tp_status run_one(const tp_suite_options *o, const char *folder, tp_eval 
     eval.seed = relay->recipe->seed;
     if (status == TP_OK) {
         const tp_dataset *test = &o->task->test;
-        eval.test_states = tp_state_cache_new(&relay->tap, test->examples, test->n, TP_CACHE_MEMORY, STATE_BYTES, NULL);
+        int64_t bound = o->max_cache > 0 ? o->max_cache : STATE_BYTES;
+        eval.test_states = tp_state_cache_new(&relay->tap, test->examples, test->n, TP_CACHE_MEMORY, bound, NULL);
         eval.uncached =
             eval.test_states ? tp_state_cache_new(&relay->tap, test->examples, test->n, TP_CACHE_NONE, 0, NULL) : NULL;
         if (eval.uncached == NULL) status = tp_last_status();
@@ -83,7 +105,6 @@ static tp_status run_one(const tp_suite_options *o, const char *folder, tp_eval 
     tp_state_cache_free(eval.test_states);
     tp_state_cache_free(eval.uncached);
     kept->features = eval.features;
-    kept->prompt_lr = eval.prompt_lr;
     tp_relay_free(relay);
     if (status == TP_OK)
         *out = mine;
@@ -92,7 +113,7 @@ static tp_status run_one(const tp_suite_options *o, const char *folder, tp_eval 
     return status;
 }
 
-tp_status tp_suite_run(const tp_suite_options *o, tp_results **results) {
+tp_status tp_evaluate_runs(const tp_evaluate_options *o, tp_results **results) {
     for (size_t k = 0; k < o->n_runs; k++) results[k] = NULL;
     if (o->task->test.n == 0) return tp_fail(TP_ERR_ARGUMENT, "the task %s has no test rows", o->task->name);
     tp_eval kept = {.task = o->task,
@@ -107,7 +128,7 @@ tp_status tp_suite_run(const tp_suite_options *o, tp_results **results) {
     return status;
 }
 
-tp_status tp_suite_load(const char *const *runs, size_t n_runs, tp_results **results) {
+tp_status tp_evaluate_load(const char *const *runs, size_t n_runs, tp_results **results) {
     for (size_t k = 0; k < n_runs; k++) results[k] = NULL;
     for (size_t k = 0; k < n_runs; k++) {
         char *path = tp_path_join(runs[k], "eval.json");
