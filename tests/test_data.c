@@ -233,7 +233,7 @@ static void splits_are_stratified_repeatable_and_never_part_equal_texts(void **s
     static tp_example examples[N];
     for (int i = 0; i < N; i++) {
         snprintf(texts[i], sizeof texts[i], "text %d", i % 10 == 9 ? i - 1 : i);
-        examples[i] = (tp_example){texts[i], strlen(texts[i]), i % 4 == 0, i};
+        examples[i] = (tp_example){.text = texts[i], .len = strlen(texts[i]), .label = i % 4 == 0, .id = i};
     }
     static bool chosen[N], again[N], smaller[N];
     tp_split_choose(examples, N, 2, 200, true, 7, "s", chosen);

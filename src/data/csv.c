@@ -1,11 +1,11 @@
-/* Delimited records on top of base/file's lines: a quoted field that holds a line feed simply asks for another line.
+/* Delimited records on top of lines: a quoted field that holds a line feed simply asks for another line.
  * All fields of a record lie in one buffer, each with a zero byte behind it, so nothing is allocated per record once
  * the buffers have grown. See csv.h. */
 #include "data/csv.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "data/text_lines.h"
 
 #include <string.h>
 
@@ -13,35 +13,30 @@
 enum { LONGEST_RECORD = 64 << 20 };
 
 struct tp_csv {
-    tp_lines *lines;
+    tp_text_lines *lines;
     char *path;
     char delimiter;
     bool quotes;
     tp_str bytes;   /* the record's fields, end to end */
     size_t *starts; /* [n_fields + 1] offsets into bytes; the length of field i is starts[i + 1] - starts[i] - 1 */
     size_t n_fields, capacity;
-    size_t line, next_line; /* of the record; of the next line to be read */
+    size_t line; /* of the record */
     tp_status status;
 };
 
 tp_csv *tp_csv_open(const char *path, char delimiter, bool quotes) {
-    tp_lines *lines = tp_lines_open(path);
+    tp_text_lines *lines = tp_text_lines_open(path);
     if (lines == NULL) return NULL;
     tp_csv *csv = tp_alloc(sizeof *csv);
-    *csv = (tp_csv){.lines = lines, .path = tp_strdup(path), .delimiter = delimiter, .quotes = quotes, .next_line = 1};
+    *csv = (tp_csv){.lines = lines, .path = tp_strdup(path), .delimiter = delimiter, .quotes = quotes};
     return csv;
 }
 
-/* The next line without its CR; *cr says whether there was one (inside quotes it is text). */
+/* The next line; *cr says whether it ended in CR LF (inside quotes that is text). */
 static bool next_line(tp_csv *csv, char **line, size_t *len, bool *cr) {
-    if (!tp_lines_next(csv->lines, line, len)) {
-        csv->status = tp_lines_status(csv->lines);
-        return false;
-    }
-    if (csv->next_line++ == 1 && *len >= 3 && memcmp(*line, "\xEF\xBB\xBF", 3) == 0) *line += 3, *len -= 3;
-    *cr = *len > 0 && (*line)[*len - 1] == '\r';
-    if (*cr) --*len;
-    return true;
+    if (tp_text_lines_next(csv->lines, line, len, cr)) return true;
+    csv->status = tp_text_lines_status(csv->lines);
+    return false;
 }
 
 static void begin_field(tp_csv *csv) {
@@ -57,7 +52,7 @@ static void end_field(tp_csv *csv) {
 /* Reads a quoted field whose opening quote is at (*line)[*at - 1], over as many lines as it takes; *at is left behind
  * the closing quote. */
 static bool quoted_field(tp_csv *csv, char **line, size_t *len, size_t *at, bool *cr) {
-    size_t opened = csv->next_line - 1;
+    size_t opened = tp_text_lines_number(csv->lines);
     for (;;) {
         char *p = *line + *at, *quote = memchr(p, '"', *len - *at);
         if (quote) {
@@ -88,7 +83,7 @@ bool tp_csv_next(tp_csv *csv) {
     do {
         if (!next_line(csv, &line, &len, &cr)) return false;
     } while (len == 0); /* blank lines, as at the end of many a file */
-    csv->line = csv->next_line - 1;
+    csv->line = tp_text_lines_number(csv->lines);
     csv->n_fields = 0;
     tp_str_clear(&csv->bytes);
     for (size_t at = 0;;) {
@@ -101,7 +96,7 @@ bool tp_csv_next(tp_csv *csv) {
                     tp_fail(TP_ERR_FORMAT,
                             "%s, line %zu: a quote closes and then `%c` stands; the delimiter `%c` or the end "
                             "of the line was expected (a quote inside quotes is written twice)",
-                            csv->path, csv->next_line - 1, line[at], csv->delimiter);
+                            csv->path, tp_text_lines_number(csv->lines), line[at], csv->delimiter);
                 return false;
             }
         } else {
@@ -133,9 +128,14 @@ tp_status tp_csv_status(const tp_csv *csv) {
     return csv->status;
 }
 
+bool tp_csv_recover(tp_csv *csv) {
+    if (tp_text_lines_recover(csv->lines)) csv->status = TP_OK;
+    return csv->status == TP_OK;
+}
+
 void tp_csv_close(tp_csv *csv) {
     if (csv == NULL) return;
-    tp_lines_close(csv->lines);
+    tp_text_lines_close(csv->lines);
     tp_str_free(&csv->bytes);
     tp_free(csv->starts);
     tp_free(csv->path);

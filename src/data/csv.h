@@ -23,6 +23,8 @@ size_t tp_csv_n_fields(const tp_csv *csv);
 const char *tp_csv_field(const tp_csv *csv, size_t i, size_t *len);
 size_t tp_csv_line(const tp_csv *csv); /* the line the record begins on, from 1 */
 tp_status tp_csv_status(const tp_csv *csv);
+/* Forgets an error in one record, so that reading can go on at the next line; false if the file cannot be read. */
+bool tp_csv_recover(tp_csv *csv);
 void tp_csv_close(tp_csv *csv); /* takes NULL */
 
 #endif

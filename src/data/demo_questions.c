@@ -100,6 +100,11 @@ static bool known_text(const tp_rows *rows, const int64_t *table, size_t mask, c
     return false;
 }
 
+static void add_question(tp_rows *rows, tp_str *text, const char *key) {
+    while (text->len > 0 && text->data[text->len - 1] == ' ') text->data[--text->len] = '\0';
+    tp_rows_add(rows, &(tp_row){.text = text->data, .len = text->len, .label = key, .line = rows->n + 1});
+}
+
 tp_status tp_demo_questions(json_t *grammar_json, const char *side, size_t count, const tp_task *task, tp_rows *rows) {
     grammar g = {.lists = json_object_get(grammar_json, "lists"),
                  .templates = json_object_get(grammar_json, "templates"),
@@ -124,7 +129,7 @@ tp_status tp_demo_questions(json_t *grammar_json, const char *side, size_t count
         if (status == TP_OK && tries == MOST_TRIES)
             status = tp_fail(TP_ERR_FORMAT, "the grammar of the demo has no %zu different %s questions", count, side);
         if (status != TP_OK) break;
-        tp_rows_add(rows, text.data, text.len, key, strlen(key), i + 1);
+        add_question(rows, &text, key);
         table[slot] = (int64_t)rows->n;
     }
     tp_str_free(&text);

@@ -38,7 +38,12 @@ static bool stands_at(const char *name, size_t length, const char *answer, size_
     return at + length == n || !in_word(answer[at + length]) || !in_word(name[length - 1]);
 }
 
-int32_t tp_task_parse_answer(const tp_task *task, const char *answer, size_t n) {
+/* A letter that stands before an option is not the article "a". */
+static bool is_article(const tp_task *task, const char *name, char in_answer) {
+    return task->kind == TP_TASK_CHOICE && name[1] == '\0' && name[0] != in_answer;
+}
+
+static int32_t parse(const tp_task *task, const char *const *options, const char *answer, size_t n) {
     for (size_t at = 0; at < n; at++) {
         int32_t best = -1;
         size_t longest = 0;
@@ -46,10 +51,26 @@ int32_t tp_task_parse_answer(const tp_task *task, const char *answer, size_t n) 
             const char *const *synonym = task->labels[l].synonyms;
             for (const char *name = task->labels[l].name; name; name = *synonym++) {
                 size_t length = strlen(name);
-                if (length > longest && stands_at(name, length, answer, n, at)) best = l, longest = length;
+                if (length > longest && stands_at(name, length, answer, n, at) && !is_article(task, name, answer[at]))
+                    best = l, longest = length;
             }
+            size_t length = options ? strlen(options[l]) : 0;
+            if (length > longest && stands_at(options[l], length, answer, n, at)) best = l, longest = length;
         }
         if (best >= 0) return best;
     }
     return -1;
+}
+
+int32_t tp_task_parse_answer(const tp_task *task, const char *answer, size_t n) {
+    return parse(task, NULL, answer, n);
+}
+
+int32_t tp_example_parse_answer(const tp_task *task, const tp_example *example, const char *answer, size_t n) {
+    return parse(task, example->options, answer, n);
+}
+
+const char *tp_example_answer(const tp_task *task, const tp_example *example) {
+    if (example->answers) return example->answers[0];
+    return example->options ? example->options[example->label] : task->labels[example->label].name;
 }

@@ -48,9 +48,8 @@ void tp_text_groups_free(tp_text_groups *groups) {
 
 /* ---- choosing ---- */
 
-/* Shares `wanted` out among the labels in proportion to their rows: whole parts first, then one each to the largest
- * remainders. */
-static void quotas(const size_t *rows, int32_t n_labels, size_t n, size_t wanted, size_t *quota) {
+/* Whole parts first, then one each to the largest remainders. */
+void tp_split_quotas(const size_t *rows, int32_t n_labels, size_t n, size_t wanted, size_t *quota) {
     double *rest = tp_alloc((size_t)n_labels * sizeof *rest);
     size_t given = 0;
     for (int32_t l = 0; l < n_labels; l++) {
@@ -70,6 +69,11 @@ static void quotas(const size_t *rows, int32_t n_labels, size_t n, size_t wanted
     tp_free(rest);
 }
 
+/* Rows without a label (free answers) are one stratum. */
+static int32_t stratum(const tp_example *example) {
+    return example->label < 0 ? 0 : example->label;
+}
+
 void tp_split_choose(const tp_example *examples, size_t n, int32_t n_labels, size_t wanted, bool whole_groups,
                      uint64_t seed, const char *stream, bool *chosen) {
     memset(chosen, 0, n * sizeof *chosen);
@@ -81,17 +85,19 @@ void tp_split_choose(const tp_example *examples, size_t n, int32_t n_labels, siz
         tp_text_groups_build(&groups, examples, n);
         n_units = groups.n_groups;
     }
+    if (n_labels < 1) n_labels = 1; /* free answers: one stratum */
     size_t *sizes = tp_alloc(n_units * sizeof *sizes);
     bool *taken = tp_alloc(n_units * sizeof *taken);
     int64_t *order = tp_alloc(n_units * sizeof *order);
     size_t *rows = tp_alloc((size_t)n_labels * sizeof *rows), *quota = tp_alloc((size_t)n_labels * sizeof *quota);
     for (size_t i = 0; i < n; i++) sizes[whole_groups ? groups.group[i] : (int64_t)i]++;
-    for (size_t u = 0; u < n_units; u++) rows[examples[whole_groups ? groups.first[u] : (int64_t)u].label] += sizes[u];
-    quotas(rows, n_labels, n, wanted, quota);
+    for (size_t u = 0; u < n_units; u++)
+        rows[stratum(&examples[whole_groups ? groups.first[u] : (int64_t)u])] += sizes[u];
+    tp_split_quotas(rows, n_labels, n, wanted, quota);
     for (int32_t l = 0; l < n_labels; l++) {
         size_t count = 0, left = quota[l];
         for (size_t u = 0; u < n_units; u++)
-            if (examples[whole_groups ? groups.first[u] : (int64_t)u].label == l) order[count++] = (int64_t)u;
+            if (stratum(&examples[whole_groups ? groups.first[u] : (int64_t)u]) == l) order[count++] = (int64_t)u;
         tp_rng rng = tp_rng_stream(seed, stream, (uint64_t)l);
         tp_rng_shuffle(&rng, order, count);
         size_t available = whole_groups && count > 0 ? count - 1 : count;
@@ -110,8 +116,16 @@ void tp_split_choose(const tp_example *examples, size_t n, int32_t n_labels, siz
     tp_free(quota);
 }
 
-void tp_split_take(tp_dataset *out, const tp_example *examples, size_t n, const bool *chosen, bool which,
-                   tp_arena *arena) {
+static void hash_example(tp_hash *hash, const tp_example *e, int32_t n_labels) {
+    uint64_t head[2] = {(uint64_t)e->label, e->len};
+    tp_hash_add(hash, head, sizeof head);
+    tp_hash_add(hash, e->text, e->len);
+    for (int32_t i = 0; e->options && i < n_labels; i++) tp_hash_add_text(hash, e->options[i]);
+    for (size_t i = 0; e->answers && e->answers[i]; i++) tp_hash_add_text(hash, e->answers[i]);
+}
+
+void tp_split_take(tp_dataset *out, const tp_example *examples, size_t n, int32_t n_labels, const bool *chosen,
+                   bool which, tp_arena *arena) {
     size_t count = 0;
     for (size_t i = 0; i < n; i++) count += chosen[i] == which;
     out->examples = tp_arena_alloc(arena, count * sizeof *out->examples);
@@ -119,11 +133,8 @@ void tp_split_take(tp_dataset *out, const tp_example *examples, size_t n, const 
     tp_hash *hash = tp_hash_new();
     for (size_t i = 0; i < n; i++) {
         if (chosen[i] != which) continue;
-        const tp_example *e = &examples[i];
-        uint64_t head[2] = {(uint64_t)e->label, e->len};
-        tp_hash_add(hash, head, sizeof head);
-        tp_hash_add(hash, e->text, e->len);
-        out->examples[out->n++] = *e;
+        hash_example(hash, &examples[i], n_labels);
+        out->examples[out->n++] = examples[i];
     }
     tp_hash_end(hash, out->fingerprint);
 }

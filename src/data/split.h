@@ -1,7 +1,8 @@
 /* Splits: which rows are validation, held out, or drawn for a smaller training set.
  *
- * Every choice is stratified by label and made by a named random stream of the split seed, so all runs of a recipe
- * share it. Carving moves whole groups of equal texts: a text never stands on both sides. */
+ * Every choice is stratified by label (rows without one, with free answers, are one stratum) and made by a named random
+ * stream of the split seed, so all runs of a recipe share it. Carving moves whole groups of equal texts: a text never
+ * stands on both sides. */
 #ifndef TP_DATA_SPLIT_H
 #define TP_DATA_SPLIT_H
 
@@ -29,8 +30,11 @@ void tp_text_groups_free(tp_text_groups *groups);
 void tp_split_choose(const tp_example *examples, size_t n, int32_t n_labels, size_t wanted, bool whole_groups,
                      uint64_t seed, const char *stream, bool *chosen);
 
+/* Shares `wanted` of n rows out among the labels in proportion to their rows[label]; quota[label] gets the result. */
+void tp_split_quotas(const size_t *rows, int32_t n_labels, size_t n, size_t wanted, size_t *quota);
+
 /* Copies the rows with chosen[i] == which into a data set in the arena, in order, and takes its fingerprint. */
-void tp_split_take(tp_dataset *out, const tp_example *examples, size_t n, const bool *chosen, bool which,
-                   tp_arena *arena);
+void tp_split_take(tp_dataset *out, const tp_example *examples, size_t n, int32_t n_labels, const bool *chosen,
+                   bool which, tp_arena *arena);
 
 #endif

@@ -1,8 +1,9 @@
 /* Loading a task: description or user files, rows, labels, splits. See task.h.
  *
- * The order of things is the same for every source: rows of train and test are read; labels become numbers (those of
- * the description, or those found in train); rows of test whose text stands in train are counted; valid is carved from
- * train; train and test are cut to the sizes asked for. */
+ * The order of things is the same for every source: test is read, then train; labels become numbers (those of the
+ * description, or those found in train); texts that stand in both are counted; valid is carved from train; train and
+ * test are cut to the sizes asked for. A file that is too large to keep goes through large.c, which does all of this on
+ * the way. */
 #include "data/task.h"
 
 #include "base/file.h"
@@ -10,240 +11,326 @@
 #include "base/str.h"
 #include "data/demo_questions.h"
 #include "data/description.h"
+#include "data/labels.h"
+#include "data/large.h"
+#include "data/passkey.h"
 #include "data/rows.h"
 #include "data/split.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_VALID_CAP = 1000, LARGEST_N_LABELS = 10000 };
+enum { DEFAULT_VALID_CAP = 1000, LEAST_ROWS = 5, LARGE_ROWS = 1000000, LARGE_BYTES = 256 << 20 };
+static const double HELD_OUT = 0.2; /* of a user's train, where there is no test file */
 
 const char *const *tp_task_names(void) {
-    static const char *const names[] = {"demo", "trec", "sst2", "sst2_sentence", "ag_news", "banking77", NULL};
+    static const char *const names[] = {"demo",          "trec",    "trec_fine", "sst2",     "sst2_sentence", "ag_news",
+                                        "banking77",     "dbpedia", "rte",       "mnli",     "boolq",         "piqa",
+                                        "commonsenseqa", "gsm8k",   "squad",     "hotpotqa", "passkey",       NULL};
     return names;
 }
 
-/* ---- labels become numbers ---- */
-
-static int by_key(const void *a, const void *b) {
-    return strcmp((*(const tp_label *const *)a)->key, (*(const tp_label *const *)b)->key);
+const char *tp_task_kind_name(tp_task_kind kind) {
+    static const char *const names[] = {"classes", "choice", "text"};
+    return names[kind];
 }
 
-static tp_status unknown_label(const tp_task *task, const char *path, const tp_row *row, const char *whose) {
-    tp_str known = {0};
-    for (int32_t i = 0; i < task->n_labels && known.len < 160; i++)
-        tp_str_appendf(&known, "%s%s", i ? ", " : "", task->labels[i].key);
-    if (known.len >= 160) tp_str_append_text(&known, ", ...");
-    tp_status status = tp_fail(TP_ERR_FORMAT, "%s, line %zu: the label \"%.80s\" is not one of %s: %s", path, row->line,
-                               row->label, whose, known.data);
-    tp_str_free(&known);
-    return status;
+tp_status tp_task_needs_train(const tp_task *task) {
+    if (task->train.n > 0) return TP_OK;
+    if (task->no_train) return tp_fail(TP_ERR_ARGUMENT, "%s", task->no_train);
+    return tp_fail(TP_ERR_ARGUMENT, "the task %s has no training rows", task->name);
 }
 
-/* [rows->n] examples, to be freed with tp_free; NULL on error. */
-static tp_example *number_rows(const tp_task *task, const tp_rows *rows, const char *path, const char *whose) {
-    const tp_label **sorted = tp_alloc((size_t)task->n_labels * sizeof *sorted);
-    for (int32_t i = 0; i < task->n_labels; i++) sorted[i] = &task->labels[i];
-    qsort(sorted, (size_t)task->n_labels, sizeof *sorted, by_key);
-    tp_example *examples = tp_alloc(rows->n * sizeof *examples);
-    for (size_t i = 0; i < rows->n; i++) {
-        const tp_row *row = &rows->items[i];
-        tp_label wanted = {.key = row->label}, *key = &wanted;
-        const tp_label **found = bsearch(&key, sorted, (size_t)task->n_labels, sizeof *sorted, by_key);
-        if (found == NULL) {
-            unknown_label(task, path, row, whose);
-            tp_free(examples);
-            examples = NULL;
-            break;
-        }
-        examples[i] = (tp_example){row->text, row->len, (int32_t)(*found - task->labels), (int32_t)i};
-    }
-    tp_free(sorted);
-    return examples;
-}
+/* Where a task's rows come from: a file, or rows already made. */
+typedef struct source {
+    const char *path; /* NULL: none, or generated */
+    tp_row_format format;
+    tp_rows rows;
+    bool large; /* `path` holds more than `rows` does */
+} source;
 
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The labels of a user's train file, sorted: `_` is said as a blank unless that makes two of them equal. */
-static tp_status discover_labels(tp_task *task, const tp_rows *rows, const char *path, tp_arena *arena) {
-    const char **keys = tp_alloc(rows->n * sizeof *keys);
-    for (size_t i = 0; i < rows->n; i++) keys[i] = rows->items[i].label;
-    qsort(keys, rows->n, sizeof *keys, by_text);
-    size_t n = 0;
-    for (size_t i = 0; i < rows->n; i++)
-        if (n == 0 || strcmp(keys[n - 1], keys[i]) != 0) keys[n++] = keys[i];
-    tp_status status = TP_OK;
-    if (n < 2 || n > LARGEST_N_LABELS) {
-        status = tp_fail(TP_ERR_FORMAT, "%s: %zu different label%s in %zu rows; 2 to %d were expected", path, n,
-                         n == 1 ? "" : "s", rows->n, LARGEST_N_LABELS);
-    } else {
-        task->labels = tp_arena_zalloc(arena, n * sizeof *task->labels);
-        task->n_labels = (int32_t)n;
-        bool clash = false;
-        for (size_t i = 0; i < n; i++) {
-            tp_label_from_key(&task->labels[i], keys[i], false, arena);
-            for (size_t j = 0; j < i && !clash; j++) clash = strcmp(task->labels[i].name, task->labels[j].name) == 0;
-        }
-        for (size_t i = 0; i < n && clash; i++) task->labels[i].name = task->labels[i].key;
-    }
-    tp_free(keys);
-    return status;
-}
+typedef struct loading {
+    const tp_task_options *o;
+    tp_task *task;
+    tp_arena *arena;
+    source train, test;
+    const char *whose; /* labels, for messages */
+    /* [n] every row of train and test that is not known to be unwanted */
+    tp_example *train_rows, *test_rows;
+    size_t n_train, n_test;
+} loading;
 
 /* ---- splits ---- */
 
 static void take_some(tp_dataset *out, const tp_example *examples, size_t n, int32_t n_labels, size_t max,
                       uint64_t seed, const char *stream, tp_arena *arena) {
-    bool *chosen = tp_alloc(n * sizeof *chosen);
+    bool *chosen = tp_alloc((n + 1) * sizeof *chosen);
     if (max == 0 || max >= n)
         memset(chosen, true, n);
     else
         tp_split_choose(examples, n, n_labels, max, false, seed, stream, chosen);
-    tp_split_take(out, examples, n, chosen, true, arena);
+    tp_split_take(out, examples, n, n_labels, chosen, true, arena);
     tp_free(chosen);
 }
 
-/* Makes train, valid and test from all rows of train and test; without test rows, 20 % of train are held out first. */
-static void make_splits(tp_task *task, tp_example *train, size_t n_train, tp_example *test, size_t n_test,
-                        const tp_task_options *o, tp_arena *arena) {
-    bool *chosen = tp_alloc(n_train * sizeof *chosen);
-    tp_dataset all = {.examples = train, .n = n_train}, held_out = {.examples = test, .n = n_test};
-    if (test == NULL) {
-        tp_split_choose(train, n_train, task->n_labels, (size_t)llround(0.2 * (double)n_train), true, o->split_seed,
-                        "hold out test", chosen);
-        tp_split_take(&held_out, train, n_train, chosen, true, arena);
-        tp_split_take(&all, train, n_train, chosen, false, arena);
-    }
-    tp_text_groups groups;
-    tp_text_groups_build(&groups, all.examples, all.n);
-    for (size_t i = 0; i < held_out.n; i++)
-        task->n_overlap += tp_text_groups_find(&groups, held_out.examples[i].text, held_out.examples[i].len) >= 0;
-    tp_text_groups_free(&groups);
+static void take_test(loading *l) {
+    take_some(&l->task->test, l->test_rows, l->n_test, l->task->n_labels, l->o->max_test, l->o->split_seed, "draw test",
+              l->arena);
+}
 
-    size_t n_valid = (size_t)llround((o->valid_fraction > 0 ? o->valid_fraction : 0.1) * (double)all.n);
-    if (o->valid_fraction <= 0 && n_valid > DEFAULT_VALID_CAP) n_valid = DEFAULT_VALID_CAP;
-    tp_split_choose(all.examples, all.n, task->n_labels, n_valid ? n_valid : 1, true, o->split_seed, "carve valid",
-                    chosen);
-    tp_dataset rest;
-    tp_split_take(&task->valid, all.examples, all.n, chosen, true, arena);
-    tp_split_take(&rest, all.examples, all.n, chosen, false, arena);
-    take_some(&task->train, rest.examples, rest.n, task->n_labels, o->max_train, o->split_seed, "draw train", arena);
-    take_some(&task->test, held_out.examples, held_out.n, task->n_labels, o->max_test, o->split_seed, "draw test",
-              arena);
+/* Counts the rows of test whose text stands in train; with drop_overlap those of train go. */
+static void meet(loading *l) {
+    tp_text_groups train, test;
+    tp_text_groups_build(&train, l->train_rows, l->n_train);
+    for (size_t i = 0; i < l->n_test; i++)
+        l->task->n_overlap += tp_text_groups_find(&train, l->test_rows[i].text, l->test_rows[i].len) >= 0;
+    tp_text_groups_free(&train);
+    if (!l->o->drop_overlap || l->task->n_overlap == 0) return;
+    tp_text_groups_build(&test, l->test_rows, l->n_test);
+    size_t kept = 0;
+    for (size_t i = 0; i < l->n_train; i++)
+        if (tp_text_groups_find(&test, l->train_rows[i].text, l->train_rows[i].len) < 0)
+            l->train_rows[kept++] = l->train_rows[i];
+    l->task->n_dropped = l->n_train - kept;
+    l->n_train = kept;
+    tp_text_groups_free(&test);
+}
+
+/* Without test rows, a part of train is held out first. */
+static void hold_out(loading *l) {
+    bool *chosen = tp_alloc((l->n_train + 1) * sizeof *chosen);
+    tp_dataset all, held_out;
+    tp_split_choose(l->train_rows, l->n_train, l->task->n_labels, (size_t)llround(HELD_OUT * (double)l->n_train), true,
+                    l->o->split_seed, "hold out test", chosen);
+    tp_split_take(&held_out, l->train_rows, l->n_train, l->task->n_labels, chosen, true, l->arena);
+    tp_split_take(&all, l->train_rows, l->n_train, l->task->n_labels, chosen, false, l->arena);
     tp_free(chosen);
+    l->test_rows = tp_alloc((held_out.n + 1) * sizeof *l->test_rows);
+    memcpy(l->test_rows, held_out.examples, held_out.n * sizeof *l->test_rows);
+    memcpy(l->train_rows, all.examples, all.n * sizeof *l->train_rows);
+    l->n_test = held_out.n;
+    l->n_train = all.n;
+}
+
+static void carve(loading *l) {
+    const tp_task_options *o = l->o;
+    tp_task *task = l->task;
+    size_t n_valid = (size_t)llround((o->valid_fraction > 0 ? o->valid_fraction : 0.1) * (double)l->n_train);
+    if (o->valid_fraction <= 0 && n_valid > DEFAULT_VALID_CAP) n_valid = DEFAULT_VALID_CAP;
+    bool *chosen = tp_alloc((l->n_train + 1) * sizeof *chosen);
+    tp_split_choose(l->train_rows, l->n_train, task->n_labels, n_valid ? n_valid : 1, true, o->split_seed,
+                    "carve valid", chosen);
+    tp_dataset rest;
+    tp_split_take(&task->valid, l->train_rows, l->n_train, task->n_labels, chosen, true, l->arena);
+    tp_split_take(&rest, l->train_rows, l->n_train, task->n_labels, chosen, false, l->arena);
+    take_some(&task->train, rest.examples, rest.n, task->n_labels, o->max_train, o->split_seed, "draw train", l->arena);
+    tp_free(chosen);
+}
+
+/* ---- large files ---- */
+
+static tp_large_plan plan_for(const loading *l, const source *from) {
+    return (tp_large_plan){.path = from->path,
+                           .format = &from->format,
+                           .whose = l->whose,
+                           .seed = l->o->split_seed,
+                           .max_test = l->o->max_test,
+                           .max_train = l->o->max_train};
+}
+
+static tp_status read_large_test(loading *l) {
+    tp_large_plan plan = plan_for(l, &l->test);
+    plan.test_share = 1;
+    tp_large_rows rows;
+    TP_TRY(tp_large_read(&plan, l->task, l->arena, &rows));
+    l->test_rows = tp_alloc((rows.n + 1) * sizeof *l->test_rows);
+    memcpy(l->test_rows, rows.examples, rows.n * sizeof *l->test_rows);
+    l->n_test = rows.n;
+    tp_large_rows_free(&rows);
+    return TP_OK;
+}
+
+static void take_part(tp_dataset *out, const tp_large_rows *rows, tp_large_part part, const tp_task *task,
+                      tp_arena *arena) {
+    bool *chosen = tp_alloc((rows->n + 1) * sizeof *chosen);
+    for (size_t i = 0; i < rows->n; i++) chosen[i] = rows->parts[i] == part;
+    tp_split_take(out, rows->examples, rows->n, task->n_labels, chosen, true, arena);
+    tp_free(chosen);
+}
+
+/* Train, valid and, where there is no test file, test. */
+static tp_status read_large_train(loading *l) {
+    tp_task *task = l->task;
+    tp_large_plan plan = plan_for(l, &l->train);
+    bool own_test = l->test.path == NULL;
+    plan.test_share = own_test ? HELD_OUT : 0;
+    plan.valid_fraction = l->o->valid_fraction > 0 ? l->o->valid_fraction : 0.1;
+    plan.valid_cap = l->o->valid_fraction > 0 ? 0 : DEFAULT_VALID_CAP;
+    plan.drop_overlap = l->o->drop_overlap;
+    tp_text_groups groups = {0};
+    if (!own_test) {
+        tp_text_groups_build(&groups, l->test_rows, l->n_test);
+        plan.test = &groups;
+    }
+    tp_large_rows rows;
+    tp_status status = tp_large_read(&plan, task, l->arena, &rows);
+    if (status == TP_OK) {
+        task->large = true;
+        task->n_dropped = rows.n_dropped;
+        for (size_t i = 0; i < groups.n; i++) task->n_overlap += rows.overlap[groups.group[i]];
+        take_part(&task->valid, &rows, TP_PART_VALID, task, l->arena);
+        take_part(&task->train, &rows, TP_PART_TRAIN, task, l->arena);
+        if (own_test) take_part(&task->test, &rows, TP_PART_TEST, task, l->arena);
+        tp_large_rows_free(&rows);
+    }
+    tp_text_groups_free(&groups);
+    return status;
+}
+
+/* ---- reading ---- */
+
+/* All rows of a file, or as many as show that it is too large to keep. */
+static tp_status read_source(source *s, const tp_task_options *o) {
+    if (s->path == NULL) return TP_OK;
+    tp_arena *arena = s->rows.arena;
+    tp_arena_mark before = tp_arena_get_mark(arena);
+    TP_TRY(tp_rows_read_some(&s->rows, s->path, &s->format, o->large_rows ? o->large_rows : LARGE_ROWS,
+                             o->large_rows ? SIZE_MAX : LARGE_BYTES, &s->large));
+    if (s->large) { /* what was kept of it goes */
+        tp_rows_free(&s->rows);
+        tp_arena_release(arena, before);
+    }
+    return TP_OK;
+}
+
+static tp_status discover(loading *l) {
+    if (l->train.large) return tp_large_discover(l->train.path, &l->train.format, l->task, l->arena);
+    const tp_rows *rows = &l->train.rows;
+    const char **keys = tp_alloc(rows->n * sizeof *keys);
+    for (size_t i = 0; i < rows->n; i++) keys[i] = rows->items[i].label;
+    tp_status status = tp_labels_discover(l->task, keys, rows->n, rows->n, l->train.path, l->arena);
+    tp_free(keys);
+    if (status == TP_OK && rows->n < LEAST_ROWS)
+        status =
+            tp_fail(TP_ERR_FORMAT, "%s holds %zu rows; at least %d were expected", l->train.path, rows->n, LEAST_ROWS);
+    return status;
+}
+
+/* The rows that were kept, with their labels as numbers. */
+static tp_status number(loading *l, const source *s, tp_example **rows, size_t *n) {
+    *n = s->rows.n;
+    *rows = tp_label_rows(l->task, &s->rows, s->path, s->format.kind, l->whose);
+    return *rows ? TP_OK : tp_last_status();
+}
+
+static bool has_rows(const source *s) {
+    return s->path || s->rows.n > 0;
+}
+
+static tp_status make_splits(loading *l) {
+    if (!l->train.large && has_rows(&l->train)) TP_TRY(number(l, &l->train, &l->train_rows, &l->n_train));
+    if (l->test.large)
+        TP_TRY(read_large_test(l));
+    else if (has_rows(&l->test))
+        TP_TRY(number(l, &l->test, &l->test_rows, &l->n_test));
+    if (l->train.large) {
+        TP_TRY(read_large_train(l));
+        if (has_rows(&l->test)) take_test(l);
+        return TP_OK;
+    }
+    if (!has_rows(&l->test)) hold_out(l);
+    if (has_rows(&l->train)) {
+        meet(l);
+        carve(l);
+    }
+    take_test(l);
+    return TP_OK;
 }
 
 /* ---- built-in tasks ---- */
 
-/* The first of the file names in `list` that exists in the folder; NULL if none does. Free with tp_free. */
-static char *existing_file(const char *folder, json_t *list) {
-    size_t i;
-    json_t *name;
-    json_array_foreach(list, i, name) {
-        char *path = tp_path_join(folder, json_string_value(name));
-        if (tp_path_exists(path)) return path;
-        tp_free(path);
+static tp_status generate(loading *l, const tp_description *d) {
+    l->task->source = "generated";
+    if (d->generator) {
+        TP_TRY(tp_demo_questions(d->generator, "train", 4000, l->task, &l->train.rows));
+        return tp_demo_questions(d->generator, "test", 600, l->task, &l->test.rows);
     }
-    return NULL;
+    int64_t words = tp_passkey_words(l->o->name);
+    l->task->name = tp_arena_strdup(l->arena, l->o->name);
+    TP_TRY(tp_passkey_rows(d->passkey, "train", 5000, words, &l->train.rows));
+    return tp_passkey_rows(d->passkey, "test", 500, words, &l->test.rows);
 }
 
-/* Finds both files below `data`: in the folders the description names, then in `data` itself. */
-static tp_status find_files(const tp_description *d, const tp_task *task, const char *data, char **train, char **test) {
-    if (data == NULL)
-        return tp_fail(TP_ERR_ARGUMENT, "the task %s needs a folder with its original files (%s)", task->name,
-                       json_string_value(json_array_get(d->train, 0)));
-    if (!tp_is_dir(data))
-        return tp_fail(TP_ERR_IO, "%s is not a folder; the original files of %s were expected in it", data, task->name);
-    size_t n = json_array_size(d->folders);
-    for (size_t i = 0; i <= n; i++) {
-        char *folder = i < n ? tp_path_join(data, json_string_value(json_array_get(d->folders, i))) : tp_strdup(data);
-        *train = existing_file(folder, d->train);
-        *test = existing_file(folder, d->test);
-        tp_free(folder);
-        if (*train && *test) return TP_OK;
-        tp_free(*train);
-        tp_free(*test);
-    }
-    return tp_fail(TP_ERR_IO, "%s: the files of %s (%s and %s) are neither in it nor in %s/ below it", data, task->name,
-                   json_string_value(json_array_get(d->train, 0)), json_string_value(json_array_get(d->test, 0)),
-                   json_string_value(json_array_get(d->folders, 0)));
+static tp_status read_files(loading *l, const tp_description *d) {
+    tp_task_file train, test;
+    TP_TRY(tp_description_find(d, l->o->data, l->arena, l->task, &train, &test));
+    l->train.path = train.path;
+    l->train.format = train.format;
+    l->test.path = test.path;
+    l->test.format = test.format;
+    char *from = train.path ? tp_format("%s, %s", train.path, test.path) : tp_strdup(test.path);
+    l->task->source = tp_arena_strdup(l->arena, from);
+    tp_free(from);
+    TP_TRY(read_source(&l->train, l->o));
+    return read_source(&l->test, l->o);
 }
 
-static tp_status load_built_in(tp_task *task, const tp_task_options *o, tp_arena *arena, tp_rows *train,
-                               tp_rows *test) {
+static tp_status load_built_in(loading *l) {
+    const char *name = l->o->name;
+    int64_t passkey_words = tp_passkey_words(name);
+    if (passkey_words < 0) return tp_last_status();
+    if (passkey_words > 0) name = "passkey";
+    if (strcmp(name, "demo") == 0 && l->o->data) name = "trec";
     tp_description d;
-    bool demo_from_files = strcmp(o->name, "demo") == 0 && o->data != NULL;
-    TP_TRY(tp_description_load(demo_from_files ? "trec" : o->name, arena, task, &d));
-    char *train_path = NULL, *test_path = NULL;
-    tp_status status;
-    if (d.generator) {
-        task->source = "generated";
-        status = tp_demo_questions(d.generator, "train", 4000, task, train);
-        if (status == TP_OK) status = tp_demo_questions(d.generator, "test", 600, task, test);
-    } else {
-        status = find_files(&d, task, o->data, &train_path, &test_path);
-        if (status == TP_OK) status = tp_rows_read(train, train_path, &d.format);
-        if (status == TP_OK) status = tp_rows_read(test, test_path, &d.format);
-    }
-    tp_example *train_examples = NULL, *test_examples = NULL;
-    if (status == TP_OK && train_path) {
-        char *source = tp_format("%s, %s", train_path, test_path);
-        task->source = tp_arena_strdup(arena, source);
-        tp_free(source);
-    }
-    if (status == TP_OK && (train_examples = number_rows(task, train, train_path, "the task's")) != NULL)
-        test_examples = number_rows(task, test, test_path, "the task's");
-    if (status == TP_OK && test_examples == NULL) status = tp_last_status();
-    if (status == TP_OK) make_splits(task, train_examples, train->n, test_examples, test->n, o, arena);
-    tp_free(train_examples);
-    tp_free(test_examples);
-    tp_free(train_path);
-    tp_free(test_path);
+    TP_TRY(tp_description_load(name, l->arena, l->task, &d));
+    l->whose = "the task's";
+    tp_status status = d.generator || d.passkey ? generate(l, &d) : read_files(l, &d);
+    if (status == TP_OK) status = make_splits(l);
     tp_description_free(&d);
     return status;
 }
 
 /* ---- a user's files ---- */
 
-static tp_status read_user_file(tp_rows *rows, const char *path, const tp_task_options *o) {
-    tp_row_format format = {.header = true,
-                            .text_column = o->text_column ? o->text_column : "text",
-                            .label_column = o->label_column ? o->label_column : "label"};
-    TP_TRY(tp_row_kind_of(path, &format.kind));
-    return tp_rows_read(rows, path, &format);
+static tp_status user_source(source *s, const char *path, const tp_task_options *o) {
+    s->path = path;
+    s->format = (tp_row_format){.header = true,
+                                .text_column = o->text_column ? o->text_column : "text",
+                                .label_column = o->label_column ? o->label_column : "label"};
+    TP_TRY(tp_row_kind_of(path, &s->format.kind));
+    return read_source(s, o);
 }
 
-static tp_status load_user_files(tp_task *task, const tp_task_options *o, tp_arena *arena, tp_rows *train,
-                                 tp_rows *test) {
+static tp_status load_user_files(loading *l) {
+    const tp_task_options *o = l->o;
+    tp_task *task = l->task;
     const char *slash = strrchr(o->train_file, '/');
     char *name = tp_strdup(slash ? slash + 1 : o->train_file);
     name[strcspn(name, ".")] = '\0';
-    char *source = o->test_file ? tp_format("%s, %s", o->train_file, o->test_file)
-                                : tp_format("%s, a fifth of it held out", o->train_file);
-    task->name = tp_arena_strdup(arena, name[0] ? name : "data");
+    char *from = o->test_file ? tp_format("%s, %s", o->train_file, o->test_file) : tp_strdup(o->train_file);
+    task->name = tp_arena_strdup(l->arena, name[0] ? name : "data");
     task->title = "the user's own labelled text";
-    task->source = tp_arena_strdup(arena, source);
+    task->source = tp_arena_strdup(l->arena, from);
     tp_free(name);
-    tp_free(source);
-    TP_TRY(read_user_file(train, o->train_file, o));
-    if (o->test_file) TP_TRY(read_user_file(test, o->test_file, o));
-    TP_TRY(discover_labels(task, train, o->train_file, arena));
+    tp_free(from);
+    l->whose = "those of train";
+    TP_TRY(user_source(&l->train, o->train_file, o));
+    if (o->test_file) TP_TRY(user_source(&l->test, o->test_file, o));
+    TP_TRY(discover(l));
     task->prompt = "Text: {text}\nLabel:";
     task->prompt_labels =
-        tp_prompt_with_labels("Text: {text}\nIs the label of this text {labels}?\nLabel:", task, arena);
+        tp_prompt_with_labels("Text: {text}\nIs the label of this text {labels}?\nLabel:", task, l->arena);
     task->primer = "Label:";
-    tp_example *train_examples = number_rows(task, train, o->train_file, "those of train");
-    tp_example *test_examples = o->test_file ? number_rows(task, test, o->test_file, "those of train") : NULL;
-    tp_status status = o->test_file && test_examples == NULL ? tp_last_status() : TP_OK;
-    if (status == TP_OK && train->n < 5)
-        status = tp_fail(TP_ERR_FORMAT, "%s holds %zu rows; at least 5 were expected", o->train_file, train->n);
-    if (status == TP_OK) make_splits(task, train_examples, train->n, test_examples, test->n, o, arena);
-    tp_free(train_examples);
-    tp_free(test_examples);
-    return status;
+    return make_splits(l);
+}
+
+/* ---- the whole ---- */
+
+static tp_status check_splits(const tp_task *task) {
+    bool trained = task->no_train == NULL;
+    if (task->test.n > 0 && (!trained || task->train.n > 0)) return TP_OK;
+    return tp_fail(TP_ERR_FORMAT, "%s: too few rows to split (%zu for training, %zu for testing)", task->source,
+                   task->train.n, task->test.n);
 }
 
 tp_task *tp_task_load(const tp_task_options *options) {
@@ -257,14 +344,13 @@ tp_task *tp_task_load(const tp_task_options *options) {
     tp_arena *arena = tp_arena_new();
     tp_task *task = tp_arena_zalloc(arena, sizeof *task);
     task->memory = arena;
-    tp_rows train = {.arena = arena}, test = {.arena = arena};
-    tp_status status = options->name ? load_built_in(task, options, arena, &train, &test)
-                                     : load_user_files(task, options, arena, &train, &test);
-    tp_rows_free(&train);
-    tp_rows_free(&test);
-    if (status == TP_OK && (task->train.n == 0 || task->test.n == 0))
-        status = tp_fail(TP_ERR_FORMAT, "%s: too few rows to split (%zu for training, %zu for testing)", task->source,
-                         task->train.n, task->test.n);
+    loading l = {.o = options, .task = task, .arena = arena, .train.rows.arena = arena, .test.rows.arena = arena};
+    tp_status status = options->name ? load_built_in(&l) : load_user_files(&l);
+    tp_rows_free(&l.train.rows);
+    tp_rows_free(&l.test.rows);
+    tp_free(l.train_rows);
+    tp_free(l.test_rows);
+    if (status == TP_OK) status = check_splits(task);
     if (status == TP_OK) return task;
     tp_task_free(task);
     return NULL;

@@ -129,7 +129,10 @@ static tp_status check_task(const run *r) {
     if (!tp_layout_has_soft(r->relay->layout))
         return tp_fail(TP_ERR_ARGUMENT, "the recipe's layout \"%s\" has no place {soft}: there is nothing to train",
                        r->recipe->layout);
-    if (task->train.n == 0) return tp_fail(TP_ERR_ARGUMENT, "the task %s has no training rows", task->name);
+    TP_TRY(tp_task_needs_train(task));
+    if (task->kind == TP_TASK_TEXT)
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "the task %s has free answers; a bridge is trained on tasks with labels or options", task->name);
     if (task->valid.n == 0)
         return tp_fail(TP_ERR_ARGUMENT,
                        "the task %s has no validation rows to choose the best bridge by: its %zu training rows are too "
