@@ -18,12 +18,10 @@ typedef struct tp_row_moments {
 typedef struct tp_kernels {
     const char *name; /* "scalar", "avx2", "avx512" */
 
-    /* Dot products of n numbers, the second operand in its storage type; rounded: to bf16 numbers first. */
+    /* Dot products of n numbers, the second operand in its storage type. */
     float (*dot_f32)(const float *x, const float *w, int64_t n);
     float (*dot_bf16)(const float *x, const uint16_t *w, int64_t n);
     float (*dot_f16)(const float *x, const uint16_t *w, int64_t n);
-    float (*dot_f32_rounded)(const float *x, const float *w, int64_t n);
-    float (*dot_f16_rounded)(const float *x, const uint16_t *w, int64_t n);
 
     /* Conversions of n numbers. round_bf16: to the nearest bf16 number, kept as f32 (out may be in). */
     void (*bf16_to_f32)(float *out, const uint16_t *in, int64_t n);

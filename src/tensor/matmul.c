@@ -64,25 +64,23 @@ static const float *weight_operand(tp_math math, tp_arena *scratch, const tp_wei
 }
 
 /* Output j of w for each of the m rows. */
-static void one_output(tp_math math, float *y, const float *x, int64_t m, const tp_weight *w, int64_t j) {
+static void one_output(float *y, const float *x, int64_t m, const tp_weight *w, int64_t j) {
     const tp_kernels *cpu = tp_cpu();
-    bool round = math == TP_MATH_BF16;
     for (int64_t i = 0; i < m; i++) {
-        const float *row = x + i * w->cols, *wide = (const float *)w->data + j * w->cols;
+        const float *row = x + i * w->cols;
         const uint16_t *half = (const uint16_t *)w->data + j * w->cols;
         float *out = y + i * w->rows + j;
         if (w->dtype == TP_F32)
-            *out = round ? cpu->dot_f32_rounded(row, wide, w->cols) : cpu->dot_f32(row, wide, w->cols);
-        else if (w->dtype == TP_BF16)
-            *out = cpu->dot_bf16(row, half, w->cols);
+            *out = cpu->dot_f32(row, (const float *)w->data + j * w->cols, w->cols);
         else
-            *out = round ? cpu->dot_f16_rounded(row, half, w->cols) : cpu->dot_f16(row, half, w->cols);
+            *out = w->dtype == TP_BF16 ? cpu->dot_bf16(row, half, w->cols) : cpu->dot_f16(row, half, w->cols);
     }
 }
 
 /* The outputs of n weights, of plain types and as many columns, lie in one row of work: handing work to threads costs
- * as much as a small product. */
-static void few_rows(tp_math math, float *const *y, const float *x, int64_t m, const tp_weight *const *w, int n) {
+ * as much as a small product. Memory bounds this, so that rounding operands would gain nothing: both modes are exact
+ * here. */
+static void few_rows(float *const *y, const float *x, int64_t m, const tp_weight *const *w, int n) {
     int64_t outputs = 0;
     for (int i = 0; i < n; i++) outputs += w[i]->rows;
 #pragma omp parallel for if (outputs * w[0]->cols > 1 << 15)
@@ -90,7 +88,7 @@ static void few_rows(tp_math math, float *const *y, const float *x, int64_t m, c
         int i = 0;
         int64_t j = o;
         while (j >= w[i]->rows) j -= w[i++]->rows;
-        one_output(math, y[i], x, m, w[i], j);
+        one_output(y[i], x, m, w[i], j);
     }
 }
 
@@ -217,15 +215,22 @@ static void tiled_matmul(tp_math math, tp_arena *scratch, float *y, const float 
     }
 }
 
+/* Columns of dx one group after the other, so that a group's sums stay in the cache until they are complete: tiles of
+ * whole rows would write and read all of dx for each of them (half the peak instead of five sixths, docs/speed.md). */
 static void tiled_input_grad(tp_math math, tp_arena *scratch, float *dx, const float *dy, int64_t m,
                              const tp_weight *w) {
+    enum { GROUP = 256 }; /* whole blocks of every type */
     const float *left = operand(math, scratch, dy, m * w->rows);
-    int64_t step = tile_rows(w);
-    float *tile = tp_arena_alloc(scratch, (size_t)(step * w->cols) * sizeof(float));
-    for (int64_t from = 0; from < w->rows; from += step) {
-        int64_t n = w->rows - from < step ? w->rows - from : step;
-        fill_tile(math, w, from, n, tile);
-        sgemm('N', 'N', m, w->cols, n, left + from, w->rows, tile, 1.0f, dx, w->cols);
+    int64_t step = TILE_NUMBERS / GROUP < w->rows ? TILE_NUMBERS / GROUP : w->rows;
+    float *tile = tp_arena_alloc(scratch, (size_t)(step * GROUP) * sizeof(float));
+    for (int64_t at = 0; at < w->cols; at += GROUP) {
+        int64_t width = w->cols - at < GROUP ? w->cols - at : GROUP;
+        for (int64_t from = 0; from < w->rows; from += step) {
+            int64_t n = w->rows - from < step ? w->rows - from : step;
+#pragma omp parallel for
+            for (int64_t i = 0; i < n; i++) as_f32(math, w, from + i, at, width, tile + i * width);
+            sgemm('N', 'N', m, width, n, left + from, w->rows, tile, 1.0f, dx + at, w->cols);
+        }
     }
 }
 
@@ -244,7 +249,7 @@ void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_
     } else if (m <= FEW_ROWS && tp_dtype_is_block(w->dtype)) {
         dequantised_few_rows(math, y, operand(math, scratch, x, m * w->cols), m, w);
     } else if (m <= FEW_ROWS) {
-        few_rows(math, &y, operand(math, scratch, x, m * w->cols), m, &w, 1);
+        few_rows(&y, x, m, &w, 1);
     } else {
         tp_product p = {.m = m, .n = w->rows, .k = w->cols, .bf16 = true, .b_transposed = true};
         bool done = false;
@@ -266,11 +271,7 @@ void tp_matmul_group(tp_math math, tp_arena *scratch, float *const *y, const flo
                      const tp_weight *const *w, int n) {
     bool together = 0 < m && m <= FEW_ROWS;
     for (int i = 0; i < n; i++) together = together && !tp_dtype_is_block(w[i]->dtype);
-    if (together) {
-        tp_arena_mark mark = tp_arena_get_mark(scratch);
-        few_rows(math, y, operand(math, scratch, x, m * w[0]->cols), m, w, n);
-        tp_arena_release(scratch, mark);
-    }
+    if (together) few_rows(y, x, m, w, n);
     for (int i = 0; i < n && !together; i++) tp_matmul(math, scratch, y[i], x, m, w[i]);
 }
 

@@ -1,8 +1,8 @@
 /* Matrix products with weights.
  *
  * All activations are f32, row-major. In TP_MATH_BF16 both operands are rounded to bf16 and summed in f32, on every
- * processor: those without bf16 units get the same products from f32 units. Large products go to oneDNN; products of a
- * few rows with a frozen weight read it once, in its storage type.
+ * processor: those without bf16 units get the same products from f32 units. Large products go to oneDNN; products of up
+ * to three rows read the weight once, in its storage type, and round nothing.
  *
  * With a block-quantised weight the modes are: TP_MATH_F32, dequantised numbers times f32 activations; TP_MATH_BF16,
  * forward products in integers with activations brought to 8 bits (quant_matmul.h states the bound), gradients as

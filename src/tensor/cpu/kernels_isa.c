@@ -48,12 +48,19 @@ static inline float sum_of(vec v) {
 
 /* ---- dot products and conversions ---- */
 
+/* Weights are asked for so long before they are needed: the processor's own prefetcher stops at the end of each page,
+ * and the rows of a weight follow each other in memory. */
+enum { AHEAD = 2048, LINE = 64 };
+
 /* Four vectors of partial sums hide the latency of the additions; the tail is added one by one. */
 #define DOT_BODY(LOAD_VECTOR, LOAD)                                                                                    \
     vec acc[4] = {0};                                                                                                  \
     int64_t i = 0;                                                                                                     \
-    for (; i + 4 * VL <= n; i += 4 * VL)                                                                               \
+    for (; i + 4 * VL <= n; i += 4 * VL) {                                                                             \
+        for (size_t at = 0; at < 4 * VL * sizeof *w; at += LINE)                                                       \
+            __builtin_prefetch((const char *)(w + i) + AHEAD + at);                                                    \
         for (int j = 0; j < 4; j++) acc[j] += load(x + i + j * VL) * LOAD_VECTOR(w + i + j * VL);                      \
+    }                                                                                                                  \
     for (; i + VL <= n; i += VL) acc[0] += load(x + i) * LOAD_VECTOR(w + i);                                           \
     float sum = sum_of((acc[0] + acc[1]) + (acc[2] + acc[3]));                                                         \
     for (; i < n; i++) sum += x[i] * LOAD(w[i]);                                                                       \
@@ -89,25 +96,6 @@ static inline uint32_t bf16_bits(uint32_t bits) {
     return (bits & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded;
 }
 
-/* The same for a vector. */
-static inline vec rounded(vec v) {
-    words u = (words)v, up = (u + 0x7FFFu + (u >> 16 & 1u)) & 0xFFFF0000u, quiet = (u | 0x400000u) & 0xFFFF0000u;
-    words nan = (words)((u & 0x7FFFFFFFu) > 0x7F800000u);
-    return (vec)((up & ~nan) | (quiet & nan));
-}
-
-static inline float rounded_number(float x) {
-    return tp_bf16_to_f32(tp_f32_to_bf16(x));
-}
-
-static inline vec load_f32_rounded(const float *p) {
-    return rounded(load(p));
-}
-
-static float dot_f32_rounded(const float *x, const float *w, int64_t n) {
-    DOT_BODY(load_f32_rounded, rounded_number);
-}
-
 #if defined(__AVX512F__)
 static inline vec load_f16(const uint16_t *p) {
     return (vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
@@ -126,18 +114,6 @@ static inline vec load_f16(const uint16_t *p) {
 
 static float dot_f16(const float *x, const uint16_t *w, int64_t n) {
     DOT_BODY(load_f16, tp_f16_to_f32);
-}
-
-static inline vec load_f16_rounded(const uint16_t *p) {
-    return rounded(load_f16(p));
-}
-
-static inline float rounded_f16(uint16_t h) {
-    return rounded_number(tp_f16_to_f32(h));
-}
-
-static float dot_f16_rounded(const float *x, const uint16_t *w, int64_t n) {
-    DOT_BODY(load_f16_rounded, rounded_f16);
 }
 
 static void f32_to_bf16(uint16_t *restrict out, const float *restrict in, int64_t n) {
@@ -547,8 +523,6 @@ const tp_kernels JOIN(tp_kernels_, TP_ISA) = {
     .dot_f32 = dot_f32,
     .dot_bf16 = dot_bf16,
     .dot_f16 = dot_f16,
-    .dot_f32_rounded = dot_f32_rounded,
-    .dot_f16_rounded = dot_f16_rounded,
     .bf16_to_f32 = bf16_to_f32,
     .f16_to_f32 = f16_to_f32,
     .f32_to_bf16 = f32_to_bf16,
