@@ -16,7 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 16, SOURCE_TOKENS = 24, PRIMER_TOKENS = 4, ANSWER_TOKENS = 2, SOFT_TOKENS = 8 };
+/* The layout {bos}{primer}{soft} with a primer of four tokens and an answer of two (the last one is a target only). */
+enum { BATCH = 16, SOURCE_TOKENS = 24, PREFIX_TOKENS = 5, ANSWER_TOKENS = 2, SOFT_TOKENS = 8 };
+enum { ROWS_EACH = SOFT_TOKENS + ANSWER_TOKENS - 1 };
 
 typedef enum { BRIDGE, RECEIVER, LOSS, RECEIVER_BACK, BRIDGE_BACK, OPTIMISER, N_PHASES } phase;
 static const char *const phase_names[N_PHASES] = {"bridge forward",    "receiver forward", "head and loss",
@@ -59,13 +61,12 @@ static double product_peak(tp_math math) {
     return 2.0 * M * N * K / best * 1e-9;
 }
 
-/* Floating-point operations of the products with the decoder's matrices for one row, forward; backward to the input is
- * as many again (no gradient of a frozen weight is computed). */
-static double flops_per_row(const tp_lm *lm, bool with_head) {
-    const tp_lm_config *c = &lm->config;
+/* Floating-point operations of the products with a decoder's matrices, forward, for so many rows, of which the last
+ * block computes some only; backward to the input is as many again (no gradient of a frozen weight is computed). */
+static double receiver_flops(const tp_lm_config *c, double rows, double wanted) {
     double q = (double)c->n_heads * c->head_dim, kv = (double)c->n_kv_heads * c->head_dim, d = c->d_model;
-    double block = 2 * d * q + 2 * d * kv + 3.0 * d * c->d_ff;
-    return 2.0 * (c->n_layers * block + (with_head ? d * c->vocab_size : 0));
+    double keys = 2 * d * kv, others = 2 * d * q + 3.0 * d * c->d_ff;
+    return 2.0 * (rows * (c->n_layers * keys + (c->n_layers - 1) * others) + wanted * others);
 }
 
 static double bridge_flops(const tp_bridge_recipe *r, double d_source, double d_target) {
@@ -81,13 +82,10 @@ typedef struct {
     tp_bridge *bridge;
     tp_adamw *adamw;
     float *states; /* [BATCH * SOURCE_TOKENS, d_source], as the cache gives them */
-    int64_t source_offsets[BATCH + 1], offsets[BATCH + 1];
-    int32_t ids[BATCH * (PRIMER_TOKENS + ANSWER_TOKENS)];
+    int64_t source_offsets[BATCH + 1], offsets[BATCH + 1], wanted[BATCH + 1];
+    int32_t prefix_ids[PREFIX_TOKENS], ids[BATCH * ANSWER_TOKENS];
+    tp_prefix *prefix;
 } setting;
-
-enum {
-    ROWS_EACH = 1 + SOFT_TOKENS + PRIMER_TOKENS + ANSWER_TOKENS - 1
-}; /* BOS; the last answer token is a target only */
 
 /* One step; phases end where their times are taken. Backward is split where the gradient reaches the soft tokens: the
  * receiver runs on a leaf, and the bridge goes on from that leaf's gradient. */
@@ -101,26 +99,18 @@ static void step(setting *s, double times[N_PHASES]) {
     tape->last = NULL;
     double t1 = tp_now();
     tp_var *leaf = tp_var_leaf(tape, soft->data, soft->rows, soft->cols);
-    tp_row_ref rows[BATCH * ROWS_EACH], targets_at[BATCH * ANSWER_TOKENS];
-    int32_t targets[BATCH * ANSWER_TOKENS];
-    int n = 0, n_targets = 0;
+    tp_row_ref rows[BATCH * ROWS_EACH];
+    int n = 0;
     for (int b = 0; b < BATCH; b++) {
-        int first = b * (PRIMER_TOKENS + ANSWER_TOKENS);
-        rows[n++] = (tp_row_ref){0, first};
         for (int i = 0; i < SOFT_TOKENS; i++) rows[n++] = (tp_row_ref){1, b * SOFT_TOKENS + i};
-        for (int i = 0; i < PRIMER_TOKENS + ANSWER_TOKENS - 1; i++) rows[n++] = (tp_row_ref){0, first + i};
-        for (int i = 0; i < ANSWER_TOKENS; i++) {
-            targets_at[n_targets] = (tp_row_ref){0, n - ANSWER_TOKENS + i};
-            targets[n_targets++] = s->ids[first + i];
-        }
+        for (int i = 0; i < ANSWER_TOKENS - 1; i++) rows[n++] = (tp_row_ref){0, b * ANSWER_TOKENS + i};
     }
-    tp_var *embedded = tp_lm_embed(tape, s->receiver, s->ids, BATCH * (PRIMER_TOKENS + ANSWER_TOKENS));
+    tp_var *embedded = tp_lm_embed(tape, s->receiver, s->ids, BATCH * ANSWER_TOKENS);
     tp_var *x = tp_gather(tape, (tp_var *[2]){embedded, leaf}, 2, rows, n);
-    x = tp_lm_blocks(tape, s->receiver, x, &(tp_batch){.n_sequences = BATCH, .offsets = s->offsets}, 0,
-                     s->receiver->config.n_layers);
+    tp_batch batch = {.n_sequences = BATCH, .offsets = s->offsets, .prefix = s->prefix, .wanted = s->wanted};
+    x = tp_lm_blocks(tape, s->receiver, x, &batch, 0, s->receiver->config.n_layers);
     double t2 = tp_now();
-    tp_var *logits = tp_lm_logits(tape, s->receiver, tp_gather(tape, &x, 1, targets_at, n_targets));
-    tp_var *loss = tp_cross_entropy(tape, logits, targets, NULL, NULL);
+    tp_var *loss = tp_cross_entropy(tape, tp_lm_logits(tape, s->receiver, x), s->ids, NULL, NULL);
     double t3 = tp_now();
     tp_backward(tape, loss, 1.0f);
     double t4 = tp_now();
@@ -134,14 +124,18 @@ static void step(setting *s, double times[N_PHASES]) {
     for (int p = 0; p < N_PHASES; p++) times[p] = marks[p + 1] - marks[p];
 }
 
-/* The receiver's forward pass alone, nothing recorded: what a step is compared with. */
+/* The receiver's forward pass of the whole layout alone, every row in every layer, nothing recorded: what a step is
+ * compared with. */
 static double forward_alone(setting *s) {
+    enum { ALL = PREFIX_TOKENS + ROWS_EACH };
     tp_tape_reset(s->tape);
     s->tape->frozen = true;
-    tp_var *x = tp_var_new(s->tape, BATCH * ROWS_EACH, s->receiver->config.d_model);
+    tp_var *x = tp_var_new(s->tape, BATCH * ALL, s->receiver->config.d_model);
     memset(x->data, 0, (size_t)(x->rows * x->cols) * sizeof(float));
+    int64_t offsets[BATCH + 1];
+    for (int i = 0; i <= BATCH; i++) offsets[i] = i * ALL;
     double start = tp_now();
-    tp_lm_blocks(s->tape, s->receiver, x, &(tp_batch){.n_sequences = BATCH, .offsets = s->offsets}, 0,
+    tp_lm_blocks(s->tape, s->receiver, x, &(tp_batch){.n_sequences = BATCH, .offsets = offsets}, 0,
                  s->receiver->config.n_layers);
     double time = tp_now() - start;
     s->tape->frozen = false;
@@ -158,12 +152,15 @@ static void measure(const char *name, const tp_lm_config *sender, const tp_lm *r
     s.states = tp_alloc((size_t)(BATCH * SOURCE_TOKENS * sender->d_model) * sizeof(float));
     tp_rng rng = tp_rng_stream(1, "bench states", 0);
     tp_rng_fill_normal(&rng, s.states, (size_t)(BATCH * SOURCE_TOKENS * sender->d_model), 1);
-    for (int i = 0; i <= BATCH; i++) s.source_offsets[i] = i * SOURCE_TOKENS, s.offsets[i] = i * ROWS_EACH;
-    for (int i = 0; i < BATCH * (PRIMER_TOKENS + ANSWER_TOKENS); i++)
+    for (int i = 0; i <= BATCH; i++)
+        s.source_offsets[i] = i * SOURCE_TOKENS, s.offsets[i] = i * ROWS_EACH, s.wanted[i] = i * ANSWER_TOKENS;
+    for (int i = 0; i < PREFIX_TOKENS; i++)
+        s.prefix_ids[i] = (int32_t)tp_rng_below(&rng, (uint64_t)receiver->config.vocab_size);
+    for (int i = 0; i < BATCH * ANSWER_TOKENS; i++)
         s.ids[i] = (int32_t)tp_rng_below(&rng, (uint64_t)receiver->config.vocab_size);
 
     double rows = BATCH * ROWS_EACH, targets = BATCH * ANSWER_TOKENS;
-    double body = rows * flops_per_row(receiver, false),
+    double body = receiver_flops(&receiver->config, rows, targets),
            head = targets * 2.0 * receiver->config.d_model * receiver->config.vocab_size;
     double bridge = bridge_flops(&s.bridge->recipe, (double)sender->d_model, receiver->config.d_model);
     double flops[N_PHASES] = {bridge, body, head, body + head, 2 * bridge, 0};
@@ -172,6 +169,7 @@ static void measure(const char *name, const tp_lm_config *sender, const tp_lm *r
         *values = calloc((size_t)steps, sizeof *values);
         double *peaks = calloc((size_t)steps, sizeof *peaks), *alone = calloc((size_t)steps, sizeof *alone);
         s.tape = tp_tape_new((tp_math)math);
+        s.prefix = tp_prefix_new(receiver, (tp_math)math, s.prefix_ids, PREFIX_TOKENS);
         double warm_up[N_PHASES];
         step(&s, warm_up);
         for (int i = 0; i < steps; i++) {
@@ -180,8 +178,10 @@ static void measure(const char *name, const tp_lm_config *sender, const tp_lm *r
             peaks[i] = product_peak((tp_math)math);
         }
         double peak = median(peaks, steps), total = 0, total_flops = 0, bridge_time = 0;
-        printf("%s, %s products, %d threads, %d x %d receiver rows; peak of this run %.0f GFLOP/s\n", name,
-               math == TP_MATH_F32 ? "f32" : "bf16", omp_get_max_threads(), BATCH, ROWS_EACH, peak);
+        printf("%s, %s products, %d threads, %d x %d receiver rows behind %d that are read once; peak of this run %.0f "
+               "GFLOP/s\n",
+               name, math == TP_MATH_F32 ? "f32" : "bf16", omp_get_max_threads(), BATCH, ROWS_EACH, PREFIX_TOKENS,
+               peak);
         printf("  %-20s %10s %10s %8s\n", "phase", "ms", "GFLOP/s", "of peak");
         for (int p = 0; p < N_PHASES; p++) {
             for (int i = 0; i < steps; i++) values[i] = times[i][p];
@@ -198,9 +198,10 @@ static void measure(const char *name, const tp_lm_config *sender, const tp_lm *r
         printf("  %-20s %10.2f %10.1f %7.0f%%\n", "whole step", 1e3 * total, total_flops / total * 1e-9,
                100 * total_flops / total * 1e-9 / peak);
         printf(
-            "  receiver's forward of the same rows, alone: %.2f ms; the step without the bridge is %.2f times that\n\n",
+            "  the receiver's plain forward of all tokens: %.2f ms; the step without the bridge is %.2f times that\n\n",
             1e3 * forward, (total - bridge_time) / forward);
         tp_tape_free(s.tape);
+        tp_prefix_free(s.prefix);
         free(times), free(values), free(peaks), free(alone);
     }
     tp_adamw_free(s.adamw);

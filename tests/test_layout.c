@@ -186,8 +186,8 @@ static void batches_hold_rows_targets_and_weights(void **state) {
         assert_int_equal(b.target_offsets[s + 1] - first, n_answer);
         for (int64_t j = 0; j < n_answer; j++) {
             assert_int_equal(b.targets[first + j], items[s].answer[j]);
-            assert_int_equal(b.target_rows[first + j].source, 0);
-            assert_int_equal(b.target_rows[first + j].row, b.offsets[s] + prompt - 1 + j); /* the row before predicts */
+            assert_int_equal(b.offsets[s + 1] - n_answer + j,
+                             b.offsets[s] + prompt - 1 + j); /* the row before predicts */
             assert_true(b.lm_weights[first + j] == 1 && b.first_weights[first + j] == (j == 0));
         }
         if (n_answer) assert_int_equal(b.targets[first + n_answer - 1], tp_tokenizer_eos(t));
@@ -293,8 +293,8 @@ static void a_layout_of_embedding_rows_scores_as_the_ids_do(void **state) {
     tp_var *rows = tp_lm_embed(tape, lm, spoken, 3);
     tp_var *soft = tp_var_leaf(tape, rows->data, 3, 16);
     tp_var *x = tp_layout_input(tape, lm, &b, soft);
-    tp_var *h = tp_lm_blocks(tape, lm, x, &(tp_batch){.n_sequences = 1, .offsets = b.offsets}, 0, 2);
-    tp_var *logits = tp_lm_logits(tape, lm, tp_gather(tape, &h, 1, b.target_rows, b.n_targets));
+    tp_batch batch = {.n_sequences = 1, .offsets = b.offsets, .wanted = b.target_offsets};
+    tp_var *logits = tp_lm_logits(tape, lm, tp_lm_blocks(tape, lm, x, &batch, 0, 2));
     tp_var *loss = tp_cross_entropy(tape, logits, b.targets, b.lm_weights, NULL);
     tp_backward(tape, loss, 1);
     assert_non_null(soft->grad);

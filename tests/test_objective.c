@@ -163,6 +163,39 @@ static void losses_are_those_of_a_plain_forward_pass(void **state) {
     tp_relay_free(r);
 }
 
+/* What the layout begins with is read once, before a training: the same losses, the same gradients. */
+static void reading_the_prefix_once_changes_nothing(void **state) {
+    (void)state;
+    tp_relay *r = make_relay("{\"layout\": \"{bos}{primer}{soft}\", \"bridge\": {\"dropout\": 0}}");
+    tp_state_cache *states = states_of(r, &task->valid);
+    tp_params *params = &r->bridge->params;
+    tp_objective_values plain, behind;
+    objective(r, states, 5, true, &plain);
+    float *gradients[64];
+    assert_true(params->n <= 64);
+    for (size_t i = 0; i < params->n; i++) {
+        size_t bytes = (size_t)(params->items[i]->rows * params->items[i]->cols) * sizeof(float);
+        gradients[i] = memcpy(tp_alloc(bytes), params->items[i]->grad, bytes);
+    }
+    tp_params_zero_grad(params);
+    check_ok(tp_relay_read_prefix(r));
+    assert_non_null(r->prefix);
+    assert_true(r->prefix->length > 1); /* the primer too */
+    objective(r, states, 5, true, &behind);
+    assert_true(fabs(behind.total - plain.total) < 1e-5 * fabs(plain.total));
+    for (size_t i = 0; i < params->n; i++) {
+        double off = 0, size = 1e-12;
+        for (int64_t j = 0; j < params->items[i]->rows * params->items[i]->cols; j++) {
+            off += pow((double)gradients[i][j] - params->items[i]->grad[j], 2);
+            size += pow((double)gradients[i][j], 2);
+        }
+        if (!(sqrt(off / size) < 1e-4)) fail_msg("%s: off by %.1e", params->items[i]->name, sqrt(off / size));
+        tp_free(gradients[i]);
+    }
+    tp_state_cache_free(states);
+    tp_relay_free(r);
+}
+
 /* Adds `amount` times the direction to the weight. */
 static void move(const tp_weight *w, const float *direction, double amount) {
     float *values = tp_weight_values(w);
@@ -368,6 +401,7 @@ static void a_quick_look_is_what_the_receiver_says(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_are_those_of_a_plain_forward_pass),
+        cmocka_unit_test(reading_the_prefix_once_changes_nothing),
         cmocka_unit_test(its_gradient_is_that_of_central_differences),
         cmocka_unit_test(frozen_models_get_no_gradient),
         cmocka_unit_test(a_step_without_any_loss_changes_nothing),

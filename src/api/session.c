@@ -91,11 +91,12 @@ static void run_rows(tp_session *s, float *rows, int64_t n) {
     for (int64_t from = 0, m; from < n; from += m) {
         m = n - from < ROWS_AT_ONCE ? n - from : ROWS_AT_ONCE;
         tp_tape_reset(s->tape);
-        tp_batch batch = {
-            .n_sequences = 1, .offsets = (const int64_t[]){0, m}, .cache = s->cache, .slots = (const int64_t[]){0}};
+        const int64_t offsets[2] = {0, m}, last[2] = {0, 1}, slot = 0;
+        tp_batch batch = {.n_sequences = 1, .offsets = offsets, .cache = s->cache, .slots = &slot};
+        if (m > 1) batch.wanted = last;
         tp_var *x = tp_var_wrap(s->tape, rows + from * d, m, d);
         x = tp_lm_blocks(s->tape, s->engine->lm, x, &batch, 0, s->engine->facts.n_layers);
-        memcpy(s->last, x->data + (m - 1) * d, (size_t)d * sizeof(float));
+        memcpy(s->last, x->data, (size_t)d * sizeof(float));
     }
     s->has_last = true;
 }

@@ -246,7 +246,6 @@ static void add_rows(tp_layout_batch *b, int32_t source, int64_t first, int64_t 
 
 static void add_answer(tp_layout_batch *b, const tp_layout_item *item) {
     for (size_t i = 0; i < item->n_answer; i++) {
-        b->target_rows[b->n_targets] = (tp_row_ref){.source = 0, .row = b->n_rows - 1};
         b->targets[b->n_targets] = item->answer[i];
         b->lm_weights[b->n_targets] = 1;
         b->first_weights[b->n_targets++] = i == 0;
@@ -256,8 +255,21 @@ static void add_answer(tp_layout_batch *b, const tp_layout_item *item) {
     }
 }
 
-tp_status tp_layout_build(const tp_layout *l, tp_arena *arena, const tp_layout_item *items, int64_t n, int soft_tokens,
-                          tp_layout_batch *out) {
+/* How many places stand before the soft tokens, if all of them are the same in every sequence; else 0. */
+static size_t places_of_prefix(const tp_layout *l) {
+    size_t n = 0;
+    while (n < l->n_places && l->places[n].kind == PLACE_IDS) n++;
+    return n < l->n_places && l->places[n].kind == PLACE_SOFT ? n : 0;
+}
+
+void tp_layout_prefix(const tp_layout *l, tp_ids *out) {
+    for (size_t i = 0; i < places_of_prefix(l); i++)
+        for (size_t j = 0; j < l->places[i].ids.len; j++) tp_ids_append(out, l->places[i].ids.data[j]);
+}
+
+/* The places from `first` on. */
+static tp_status build(const tp_layout *l, size_t first, tp_arena *arena, const tp_layout_item *items, int64_t n,
+                       int soft_tokens, tp_layout_batch *out) {
     tp_ids texts = {0};
     size_t *ends = tp_arena_zalloc(arena, (size_t)(n + 1) * sizeof *ends);
     int64_t *begins = tp_arena_alloc(arena, (l->n_places + 1) * sizeof *begins);
@@ -274,7 +286,6 @@ tp_status tp_layout_build(const tp_layout *l, tp_arena *arena, const tp_layout_i
     out->rows = tp_arena_alloc(arena, most_rows * sizeof *out->rows);
     out->offsets = tp_arena_alloc(arena, (size_t)(n + 1) * sizeof *out->offsets);
     out->target_offsets = tp_arena_alloc(arena, (size_t)(n + 1) * sizeof *out->target_offsets);
-    out->target_rows = tp_arena_alloc(arena, n_answers * sizeof *out->target_rows);
     out->targets = tp_arena_alloc(arena, n_answers * sizeof *out->targets);
     out->lm_weights = tp_arena_alloc(arena, n_answers * sizeof *out->lm_weights);
     out->first_weights = tp_arena_alloc(arena, n_answers * sizeof *out->first_weights);
@@ -286,7 +297,7 @@ tp_status tp_layout_build(const tp_layout *l, tp_arena *arena, const tp_layout_i
     for (int64_t s = 0; s < n; s++) {
         out->offsets[s] = out->n_rows;
         out->target_offsets[s] = out->n_targets;
-        for (size_t i = 0; i < l->n_places; i++) {
+        for (size_t i = first; i < l->n_places; i++) {
             const place *p = &l->places[i];
             size_t text_begin = s ? ends[s - 1] : 0;
             if (p->kind == PLACE_SOFT)
@@ -304,6 +315,16 @@ tp_status tp_layout_build(const tp_layout *l, tp_arena *arena, const tp_layout_i
     out->offsets[n] = out->n_rows;
     out->target_offsets[n] = out->n_targets;
     return TP_OK;
+}
+
+tp_status tp_layout_build(const tp_layout *l, tp_arena *arena, const tp_layout_item *items, int64_t n, int soft_tokens,
+                          tp_layout_batch *out) {
+    return build(l, 0, arena, items, n, soft_tokens, out);
+}
+
+tp_status tp_layout_build_behind_prefix(const tp_layout *l, tp_arena *arena, const tp_layout_item *items, int64_t n,
+                                        int soft_tokens, tp_layout_batch *out) {
+    return build(l, places_of_prefix(l), arena, items, n, soft_tokens, out);
 }
 
 tp_var *tp_layout_input(tp_tape *tape, const tp_lm *receiver, const tp_layout_batch *batch, tp_var *soft) {

@@ -20,8 +20,8 @@
  *     tp_layout *l = tp_layout_new(&options);
  *     tp_layout_build(l, tape->arena, items, n, M, &batch);
  *     tp_var *x = tp_layout_input(tape, receiver, &batch, soft);          [n_rows, d_model]
- *     tp_var *h = tp_lm_blocks(tape, receiver, x, &(tp_batch){n, batch.offsets}, 0, n_layers);
- *     tp_var *logits = tp_lm_logits(tape, receiver, tp_gather(tape, &h, 1, batch.target_rows, batch.n_targets));
+ *     tp_batch rows = {.n_sequences = n, .offsets = batch.offsets, .wanted = batch.target_offsets};
+ *     tp_var *logits = tp_lm_logits(tape, receiver, tp_lm_blocks(tape, receiver, x, &rows, 0, n_layers));
  *     tp_var *loss = tp_cross_entropy(tape, logits, batch.targets, batch.lm_weights, NULL); */
 #ifndef TP_BRIDGE_LAYOUT_H
 #define TP_BRIDGE_LAYOUT_H
@@ -75,10 +75,10 @@ typedef struct tp_layout_batch {
     int64_t n_ids;
     int64_t n_truncated; /* items whose text was cut */
 
-    /* What is learned: the answers' tokens, sequence after sequence. Soft tokens, primer and text have no targets. */
+    /* What is learned: the answers' tokens, sequence after sequence. Soft tokens, primer and text have no targets. The
+     * last rows of a sequence predict them, as many as it has targets. */
     int64_t n_targets;
-    int64_t *target_offsets; /* [n_sequences + 1] into the four below */
-    tp_row_ref *target_rows; /* [n_targets]: row of the last hidden state that predicts it (source 0) */
+    int64_t *target_offsets; /* [n_sequences + 1] into the three below */
     int32_t *targets;        /* [n_targets] */
     float *lm_weights;       /* [n_targets]: all 1 */
     float *first_weights;    /* [n_targets]: 1 for the first token of each answer, else 0 */
@@ -88,6 +88,13 @@ typedef struct tp_layout_batch {
  * last token is a target only: nothing has to be computed behind it. */
 tp_status tp_layout_build(const tp_layout *layout, tp_arena *arena, const tp_layout_item *items, int64_t n,
                           int soft_tokens, tp_layout_batch *out);
+
+/* The ids that every sequence begins with, before its soft tokens, appended; none if something else comes first. */
+void tp_layout_prefix(const tp_layout *layout, tp_ids *out);
+
+/* tp_layout_build without these, for a receiver that has read them (tp_batch.prefix). */
+tp_status tp_layout_build_behind_prefix(const tp_layout *layout, tp_arena *arena, const tp_layout_item *items,
+                                        int64_t n, int soft_tokens, tp_layout_batch *out);
 
 /* The receiver's input [n_rows, d_model]. `soft` [n_sequences * M, d_model] may be NULL where the layout has no {soft}.
  */

@@ -123,10 +123,21 @@ void tp_relay_free(tp_relay *relay) {
     for (int i = 0; i < relay->n_labels; i++) tp_free((void *)(uintptr_t)relay->label_names[i]);
     tp_free(relay->label_names);
     tp_free(relay->prompt);
+    tp_prefix_free(relay->prefix);
     tp_layout_free(relay->layout);
     tp_trained_bridge_free(relay->trained);
     tp_recipe_free(relay->recipe);
     tp_free(relay);
+}
+
+tp_status tp_relay_read_prefix(tp_relay *r) {
+    if (r->prefix || !tp_prefix_possible(r->receiver)) return TP_OK;
+    tp_ids ids = {0};
+    tp_layout_prefix(r->layout, &ids);
+    if (ids.len > 0) r->prefix = tp_prefix_new(r->receiver, r->recipe->math, ids.data, (int64_t)ids.len);
+    bool failed = ids.len > 0 && r->prefix == NULL;
+    tp_ids_free(&ids);
+    return failed ? tp_last_status() : TP_OK;
 }
 
 tp_var *tp_relay_soft(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n) {

@@ -12,6 +12,7 @@
 #include "bridge/tap.h"
 #include "data/task.h"
 #include "lm/generate.h"
+#include "lm/prefix.h"
 
 typedef struct tp_relay {
     tp_recipe *recipe;          /* complete; owned */
@@ -24,6 +25,7 @@ typedef struct tp_relay {
     char *prompt;             /* of the sender; owned */
     const char **label_names; /* [n_labels], owned copies */
     int n_labels;
+    tp_prefix *prefix; /* what the layout begins with, as the receiver read it; NULL: not read beforehand; owned */
 } tp_relay;
 
 /* Puts the parts together. Takes over the recipe (completed with the task's facts); models are borrowed. There is no
@@ -38,6 +40,9 @@ void tp_relay_set_bridge(tp_relay *relay, tp_bridge *bridge, const tp_task *task
  * is broken, or the bridge was trained for other models. */
 tp_relay *tp_relay_load(const char *folder, const tp_lm *sender, const tp_lm *receiver);
 void tp_relay_free(tp_relay *relay); /* takes NULL */
+
+/* Has the receiver read what the layout begins with (if anything), once for all steps of a training. */
+tp_status tp_relay_read_prefix(tp_relay *relay);
 
 /* Soft tokens [n * M, d_receiver] of n texts whose hidden states lie end to end. */
 tp_var *tp_relay_soft(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n);

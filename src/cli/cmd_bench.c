@@ -47,14 +47,13 @@ static void run_tokens(const bench *b, tp_kv_cache *cache, int64_t n, int64_t at
         m = n - from < at_once ? n - from : at_once;
         for (int64_t i = 0; i < m; i++)
             ids[i] = (int32_t)((uint64_t)(from + i) * 2654435761u % (uint64_t)b->lm->config.vocab_size);
-        const int64_t offsets[2] = {0, m};
+        const int64_t offsets[2] = {0, m}, last[2] = {0, 1};
         tp_tape_reset(b->tape);
         tp_batch batch = {.n_sequences = 1, .offsets = offsets, .cache = cache, .slots = &slot};
+        if (m > 1) batch.wanted = last;
         tp_var *x = tp_lm_embed(b->tape, b->lm, ids, m);
         x = tp_lm_blocks(b->tape, b->lm, x, &batch, 0, b->lm->config.n_layers);
-        tp_row_ref last = {0, m - 1};
-        if (logits && (at_once == 1 || from + m == n))
-            tp_lm_logits(b->tape, b->lm, tp_gather(b->tape, &x, 1, &last, 1));
+        if (logits && (at_once == 1 || from + m == n)) tp_lm_logits(b->tape, b->lm, x);
     }
 }
 

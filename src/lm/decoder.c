@@ -17,45 +17,61 @@ tp_var *tp_lm_embed(tp_tape *tape, const tp_lm *lm, const int32_t *ids, int64_t 
     return lm->config.embedding_scale > 0 ? tp_scale(tape, rows, (float)lm->config.embedding_scale) : rows;
 }
 
-/* Where the rows of a batch stand, and how they turn. */
+/* Rows of a batch: where they stand in their sequences, and how they turn. */
 typedef struct {
+    const int64_t *offsets;         /* [n_sequences + 1]: the last rows of each sequence, or all */
     int32_t *positions;             /* [n]: of each row in its sequence */
     tp_rotation *rotation, *window; /* of layers that see all tokens, and of those with a window; NULL: none */
-} places;
+} row_set;
 
-static places find_places(tp_tape *tape, const tp_batch *batch) {
-    int64_t n = batch->offsets[batch->n_sequences];
-    places p = {.positions = tp_arena_zalloc(tape->arena, (size_t)n * sizeof(int32_t))};
+/* Positions before the first row of sequence s. */
+static int64_t past(const tp_batch *batch, int64_t s) {
+    if (batch->cache) return batch->cache->lengths[batch->slots[s]];
+    return batch->prefix ? batch->prefix->length : 0;
+}
+
+static row_set place_rows(tp_tape *tape, const tp_batch *batch, const int64_t *offsets) {
+    int64_t n = offsets[batch->n_sequences];
+    row_set r = {.offsets = offsets, .positions = tp_arena_zalloc(tape->arena, (size_t)n * sizeof(int32_t))};
     for (int64_t s = 0; s < batch->n_sequences; s++) {
-        int64_t past = batch->cache ? batch->cache->lengths[batch->slots[s]] : 0;
-        for (int64_t i = batch->offsets[s]; i < batch->offsets[s + 1]; i++)
-            p.positions[i] = (int32_t)(past + i - batch->offsets[s]);
+        int64_t end = past(batch, s) + batch->offsets[s + 1] - batch->offsets[s];
+        for (int64_t i = offsets[s]; i < offsets[s + 1]; i++) r.positions[i] = (int32_t)(end - offsets[s + 1] + i);
     }
-    return p;
+    return r;
 }
 
 bool tp_lm_turns_long(const tp_lm_config *c, int64_t length) {
     return c->rope_scaling.kind == TP_ROPE_LONG && length > c->rope_scaling.original_max_position_embeddings;
 }
 
-/* The angles of all rows, made once for all layers. */
-static void find_rotations(tp_tape *tape, const tp_lm *lm, const tp_batch *batch, places *p) {
+/* The angles of the rows, made once for all layers. */
+static void find_rotations(tp_tape *tape, const tp_lm *lm, const tp_batch *batch, row_set *r) {
     const tp_lm_config *c = &lm->config;
-    int64_t n = batch->offsets[batch->n_sequences], pairs = tp_lm_config_rotary_pairs(c);
+    int64_t n = r->offsets[batch->n_sequences], pairs = tp_lm_config_rotary_pairs(c);
     if (pairs == 0) return;
     float amplitude = c->rope_scaling.attention_factor > 0 ? (float)c->rope_scaling.attention_factor : 1.0f;
-    p->rotation = p->window = tp_rotation_new(tape, n, pairs, c->rope_adjacent);
+    r->rotation = r->window = tp_rotation_new(tape, n, pairs, c->rope_adjacent);
     if (lm->inv_freq[TP_FREQUENCIES_LONG] == NULL)
-        tp_rotation_set(tape, p->rotation, 0, n, p->positions, lm->inv_freq[TP_FREQUENCIES_USUAL], amplitude);
+        tp_rotation_set(tape, r->rotation, 0, n, r->positions, lm->inv_freq[TP_FREQUENCIES_USUAL], amplitude);
     for (int64_t s = 0; lm->inv_freq[TP_FREQUENCIES_LONG] && s < batch->n_sequences; s++) {
-        int64_t from = batch->offsets[s], to = batch->offsets[s + 1];
-        bool goes_far = tp_lm_turns_long(c, batch->cache ? batch->cache->capacity : to - from);
-        tp_rotation_set(tape, p->rotation, from, to, p->positions,
+        int64_t length = batch->cache ? batch->cache->capacity : batch->offsets[s + 1] - batch->offsets[s];
+        bool goes_far = tp_lm_turns_long(c, length);
+        tp_rotation_set(tape, r->rotation, r->offsets[s], r->offsets[s + 1], r->positions,
                         lm->inv_freq[goes_far ? TP_FREQUENCIES_LONG : TP_FREQUENCIES_USUAL], amplitude);
     }
     if (lm->inv_freq[TP_FREQUENCIES_LOCAL] == NULL) return;
-    p->window = tp_rotation_new(tape, n, pairs, c->rope_adjacent);
-    tp_rotation_set(tape, p->window, 0, n, p->positions, lm->inv_freq[TP_FREQUENCIES_LOCAL], 1);
+    r->window = tp_rotation_new(tape, n, pairs, c->rope_adjacent);
+    tp_rotation_set(tape, r->window, 0, n, r->positions, lm->inv_freq[TP_FREQUENCIES_LOCAL], 1);
+}
+
+/* Of x, which has a row for each of `all`, the rows of `some`: the last ones of each sequence. */
+static tp_var *last_rows(tp_tape *tape, tp_var *x, int64_t n_sequences, const int64_t *all, const int64_t *some) {
+    if (all == some) return x;
+    tp_row_ref *which = tp_arena_alloc(tape->arena, (size_t)(some[n_sequences] + 1) * sizeof *which);
+    for (int64_t s = 0; s < n_sequences; s++)
+        for (int64_t i = some[s]; i < some[s + 1]; i++)
+            which[i] = (tp_row_ref){.source = 0, .row = all[s + 1] - some[s + 1] + i};
+    return tp_gather(tape, &x, 1, which, some[n_sequences]);
 }
 
 static const tp_weight *optional(const tp_weight *w) {
@@ -76,37 +92,73 @@ static tp_var *normalised_heads(tp_tape *tape, const tp_lm_config *c, tp_var *x,
     return tp_reshape(tape, tp_rms_norm(tape, heads, gain, (float)c->norm_eps), rows, cols);
 }
 
-/* Queries [n, n_heads * head_dim], keys and values [n, n_kv_heads * head_dim]. */
-static void project(tp_tape *tape, const tp_lm_config *c, const tp_layer *y, tp_var *n, tp_var *out[3]) {
+/* Queries of the wanted rows, keys and values of all: [n, n_heads * head_dim], [n, n_kv_heads * head_dim]. */
+static void project(tp_tape *tape, const tp_lm_config *c, const tp_layer *y, tp_var *n, int64_t n_sequences,
+                    const int64_t *all, const int64_t *wanted, tp_var *out[3]) {
     if (c->qkv_layout == TP_QKV_APART) {
         const tp_weight *w[3] = {&y->q, &y->k, &y->v};
         const tp_weight *bias[3] = {optional(&y->q_bias), optional(&y->k_bias), optional(&y->v_bias)};
-        tp_linear_group(tape, n, w, bias, 3, out);
+        int apart = wanted != all; /* the queries have an input of their own */
+        if (apart) out[0] = tp_linear(tape, last_rows(tape, n, n_sequences, all, wanted), w[0], bias[0]);
+        tp_linear_group(tape, n, w + apart, bias + apart, 3 - apart, out + apart);
         return;
     }
-    tp_var *all = tp_linear(tape, n, &y->qkv, optional(&y->qkv_bias));
+    tp_var *fused = tp_linear(tape, n, &y->qkv, optional(&y->qkv_bias));
     int64_t d = c->head_dim, q = c->n_heads * d, kv = c->n_kv_heads * d;
     const int64_t begins[3] = {0, q, q + kv}, widths[3] = {q, kv, kv};
     for (int i = 0; i < 3; i++)
-        out[i] = c->qkv_layout == TP_QKV_PER_HEAD ? tp_columns(tape, all, i * d, d, 3 * d, c->n_heads)
-                                                  : tp_columns(tape, all, begins[i], widths[i], widths[i], 1);
+        out[i] = c->qkv_layout == TP_QKV_PER_HEAD ? tp_columns(tape, fused, i * d, d, 3 * d, c->n_heads)
+                                                  : tp_columns(tape, fused, begins[i], widths[i], widths[i], 1);
+    out[0] = last_rows(tape, out[0], n_sequences, all, wanted);
 }
 
-static tp_var *attention(tp_tape *tape, const tp_lm *lm, int layer, tp_var *n, const tp_batch *batch, const places *p) {
+/* Each sequence's rows with the prefix's n_held before them; offsets[n_sequences + 1] get where the sequences begin. */
+static tp_var *behind_prefix(tp_tape *tape, float *held, int64_t n_held, tp_var *x, const tp_batch *batch,
+                             int64_t *offsets) {
+    int64_t n = batch->n_sequences, row = 0;
+    tp_row_ref *which = tp_arena_alloc(tape->arena, (size_t)(x->rows + n * n_held) * sizeof *which);
+    for (int64_t s = 0; s < n; s++) {
+        offsets[s] = row;
+        for (int64_t i = 0; i < n_held; i++) which[row++] = (tp_row_ref){.source = 0, .row = i};
+        for (int64_t i = batch->offsets[s]; i < batch->offsets[s + 1]; i++) which[row++] = (tp_row_ref){1, i};
+    }
+    offsets[n] = row;
+    tp_var *sources[2] = {tp_var_wrap(tape, held, n_held, x->cols), x};
+    return tp_gather(tape, sources, 2, which, row);
+}
+
+/* The wanted rows' queries against all keys, in the cache, behind the prefix or their own. */
+static tp_var *attend(tp_tape *tape, int layer, tp_var *q, tp_var *k, tp_var *v, const tp_batch *batch,
+                      const int64_t *wanted, const tp_attention_spec *spec) {
+    int64_t n = batch->n_sequences;
+    const int64_t *offsets = batch->offsets;
+    if (batch->cache)
+        return tp_kv_cache_attend(tape, batch->cache, layer, q, k, v, wanted, offsets, batch->slots, n, spec);
+    if (batch->prefix) {
+        const tp_prefix *p = batch->prefix;
+        int64_t *longer = tp_arena_alloc(tape->arena, (size_t)(n + 1) * sizeof *longer);
+        k = behind_prefix(tape, p->k[layer], p->held[layer], k, batch, longer);
+        v = behind_prefix(tape, p->v[layer], p->held[layer], v, batch, longer);
+        offsets = longer;
+    }
+    return tp_attention(tape, q, k, v, wanted, offsets, n, spec);
+}
+
+static tp_var *attention(tp_tape *tape, const tp_lm *lm, int layer, tp_var *n, const tp_batch *batch,
+                         const row_set *all, const row_set *wanted) {
     const tp_lm_config *c = &lm->config;
     const tp_layer *y = &lm->layers[layer];
     tp_var *qkv[3];
-    project(tape, c, y, n, qkv);
+    project(tape, c, y, n, batch->n_sequences, all->offsets, wanted->offsets, qkv);
     tp_var *q = qkv[0], *k = qkv[1], *v = qkv[2];
     if (c->qk_norm) {
         q = normalised_heads(tape, c, q, &y->q_norm);
         k = normalised_heads(tape, c, k, &y->k_norm);
     }
     int window = tp_lm_config_window(c, layer);
-    const tp_rotation *rotation = window > 0 ? p->window : p->rotation;
-    if (rotation) {
-        q = tp_rope(tape, q, c->n_heads, rotation);
-        k = tp_rope(tape, k, c->n_kv_heads, rotation);
+    if (all->rotation) {
+        q = tp_rope(tape, q, c->n_heads, window > 0 ? wanted->window : wanted->rotation);
+        k = tp_rope(tape, k, c->n_kv_heads, window > 0 ? all->window : all->rotation);
     }
     tp_attention_spec spec = {.n_heads = c->n_heads,
                               .n_kv_heads = c->n_kv_heads,
@@ -115,10 +167,7 @@ static tp_var *attention(tp_tape *tape, const tp_lm *lm, int layer, tp_var *n, c
                               .causal = true,
                               .window = window,
                               .softcap = (float)c->attention_softcap};
-    const int64_t *offsets = batch->offsets;
-    tp_var *a = batch->cache ? tp_kv_cache_attend(tape, batch->cache, layer, q, k, v, offsets, batch->slots,
-                                                  batch->n_sequences, &spec)
-                             : tp_attention(tape, q, k, v, offsets, offsets, batch->n_sequences, &spec);
+    tp_var *a = attend(tape, layer, q, k, v, batch, wanted->offsets, &spec);
     a = tp_linear(tape, a, &y->o, optional(&y->o_bias));
     return c->post_norms ? normalised(tape, c, a, &y->attn_post_norm, NULL) : a;
 }
@@ -152,10 +201,14 @@ static tp_var *feed_forward(tp_tape *tape, const tp_lm_config *c, const tp_layer
     return c->post_norms ? normalised(tape, c, f, &y->ffn_post_norm, NULL) : f;
 }
 
-static tp_var *block(tp_tape *tape, const tp_lm *lm, int layer, tp_var *x, const tp_batch *batch, const places *p) {
+/* x has a row for each of `all`, the result one for each of `wanted`. */
+static tp_var *block(tp_tape *tape, const tp_lm *lm, int layer, tp_var *x, const tp_batch *batch, const row_set *all,
+                     const row_set *wanted) {
     const tp_lm_config *c = &lm->config;
     const tp_layer *y = &lm->layers[layer];
-    tp_var *a = attention(tape, lm, layer, normalised(tape, c, x, &y->attn_norm, &y->attn_norm_bias), batch, p);
+    tp_var *n = normalised(tape, c, x, &y->attn_norm, &y->attn_norm_bias);
+    tp_var *a = attention(tape, lm, layer, n, batch, all, wanted);
+    x = last_rows(tape, x, batch->n_sequences, all->offsets, wanted->offsets);
     tp_var *h = tp_add(tape, x, a);
     tp_var *m = normalised(tape, c, c->parallel_residual ? x : h, &y->ffn_norm, &y->ffn_norm_bias);
     return tp_add(tape, h, feed_forward(tape, c, y, m));
@@ -163,24 +216,30 @@ static tp_var *block(tp_tape *tape, const tp_lm *lm, int layer, tp_var *x, const
 
 tp_var *tp_lm_blocks(tp_tape *tape, const tp_lm *lm, tp_var *x, const tp_batch *batch, int from, int to) {
     assert(x->rows == batch->offsets[batch->n_sequences] && 0 <= from && from <= to && to <= lm->config.n_layers);
-    assert(batch->cache == NULL || tape->frozen);   /* the cache is not on the tape */
+    assert(batch->cache == NULL || (tape->frozen && batch->prefix == NULL)); /* the cache is not on the tape */
     if (batch->cache) tp_crowd_adapt(x->rows == 1); /* one row's products are dot products of our own */
-    places p = find_places(tape, batch);
-    if (to > from) find_rotations(tape, lm, batch, &p);
+    row_set all = place_rows(tape, batch, batch->offsets), wanted = all;
+    if (batch->wanted) wanted = place_rows(tape, batch, batch->wanted);
+    if (to > from) find_rotations(tape, lm, batch, &all);
+    if (to > from && batch->wanted)
+        find_rotations(tape, lm, batch, &wanted);
+    else if (to > from)
+        wanted = all;
     if (to > from && from == 0 && lm->config.positions == TP_POSITION_LEARNED)
-        x = tp_add(tape, x, tp_embedding(tape, &lm->positions, p.positions, x->rows));
+        x = tp_add(tape, x, tp_embedding(tape, &lm->positions, all.positions, x->rows));
     /* Where nothing will be asked of a layer's inner values again, their memory serves the next layer. */
     tp_var *kept = tape->frozen && to > from ? tp_var_new(tape, x->rows, x->cols) : NULL;
     for (int l = from; l < to; l++) {
         tp_arena_mark mark = tp_arena_get_mark(tape->arena);
-        x = block(tape, lm, l, x, batch, &p);
+        x = block(tape, lm, l, x, batch, &all, l + 1 < to ? &all : &wanted);
         if (kept == NULL) continue;
         memcpy(kept->data, x->data, (size_t)(x->rows * x->cols) * sizeof(float));
+        kept->rows = x->rows;
         tp_arena_release(tape->arena, mark);
         x = kept;
     }
     if (batch->cache) tp_kv_cache_advance(batch->cache, batch->offsets, batch->slots, batch->n_sequences);
-    return x;
+    return to > from ? x : last_rows(tape, x, batch->n_sequences, all.offsets, wanted.offsets);
 }
 
 tp_var *tp_lm_logits(tp_tape *tape, const tp_lm *lm, tp_var *hidden) {

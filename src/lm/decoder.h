@@ -9,12 +9,21 @@
 #include "autograd/ops.h"
 #include "lm/kv_cache.h"
 #include "lm/model.h"
+#include "lm/prefix.h"
 
 typedef struct tp_batch {
     int64_t n_sequences;
     const int64_t *offsets; /* [n_sequences + 1]; sequence s owns rows offsets[s] .. offsets[s + 1] - 1 */
     tp_kv_cache *cache;     /* NULL: sequences start at position 0 and nothing is kept */
     const int64_t *slots;   /* [n_sequences]: each sequence's slot; it continues at the slot's length */
+
+    /* What all sequences have read before their rows, or NULL. Not together with a cache. */
+    const tp_prefix *prefix;
+
+    /* [n_sequences + 1], or NULL for all rows: of the last block only the final wanted[s + 1] - wanted[s] rows of each
+     * sequence are computed, and the result is these rows. What comes before the answer is needed as keys and values
+     * only there. */
+    const int64_t *wanted;
 } tp_batch;
 
 /* Embedding rows of ids, [n, d_model], scaled where the family scales them. An id outside the vocabulary is a mistake
@@ -25,7 +34,7 @@ tp_var *tp_lm_embed(tp_tape *tape, const tp_lm *lm, const int32_t *ids, int64_t 
  * is the embeddings; n_layers is the last, before the final norm). Where positions are learned the first block adds
  * them, so that state 0 is what a caller may put in; no row may stand at max_position_embeddings or beyond then. On a
  * frozen tape what a block computes on the way is forgotten when it is done. With a cache the tape must be frozen, and
- * all calls of a sequence must cover the same blocks. */
+ * all calls of a sequence must cover the same blocks. Returns [n, d_model], or what batch->wanted says. */
 tp_var *tp_lm_blocks(tp_tape *tape, const tp_lm *lm, tp_var *x, const tp_batch *batch, int from, int to);
 
 /* Whether a text of that length turns by LongRoPE's long factors. Without a cache a sequence's own length decides, as

@@ -8,10 +8,11 @@
 
 /* Logits after the last row of each sequence, [n_sequences, vocab_size]; the tape is reset first. */
 static tp_var *last_logits(tp_tape *tape, const tp_lm *lm, tp_var *x, const tp_batch *batch) {
-    tp_var *hidden = tp_lm_blocks(tape, lm, x, batch, 0, lm->config.n_layers);
-    tp_row_ref *last = tp_arena_alloc(tape->arena, (size_t)batch->n_sequences * sizeof *last);
-    for (int64_t s = 0; s < batch->n_sequences; s++) last[s] = (tp_row_ref){0, batch->offsets[s + 1] - 1};
-    return tp_lm_logits(tape, lm, tp_gather(tape, &hidden, 1, last, batch->n_sequences));
+    int64_t *last = tp_arena_alloc(tape->arena, (size_t)(batch->n_sequences + 1) * sizeof *last);
+    for (int64_t s = 0; s <= batch->n_sequences; s++) last[s] = s;
+    tp_batch wanted = *batch;
+    if (x->rows > batch->n_sequences) wanted.wanted = last;
+    return tp_lm_logits(tape, lm, tp_lm_blocks(tape, lm, x, &wanted, 0, lm->config.n_layers));
 }
 
 static int64_t longest(const int64_t *offsets, int64_t n) {

@@ -254,7 +254,7 @@ static void settle_rows(tp_kv_cache *cache, int layer, int64_t slot, const tp_kv
 }
 
 tp_var *tp_kv_cache_attend(tp_tape *tape, tp_kv_cache *cache, int layer, tp_var *q, const tp_var *k, const tp_var *v,
-                           const int64_t *offsets, const int64_t *slots, int64_t n_sequences,
+                           const int64_t *q_offsets, const int64_t *offsets, const int64_t *slots, int64_t n_sequences,
                            const tp_attention_spec *spec) {
     assert(tape->frozen && k->cols == (int64_t)cache->n_kv_heads * cache->head_dim && v->cols == k->cols);
     tp_kv_sequence *keys = tp_arena_alloc(tape->arena, (size_t)n_sequences * sizeof *keys);
@@ -264,7 +264,7 @@ tp_var *tp_kv_cache_attend(tp_tape *tape, tp_kv_cache *cache, int layer, tp_var 
         keys[s] = (tp_kv_sequence){0};
         if (n > 0) waits[s] = place_rows(tape, cache, layer, slots[s], k->data + at, v->data + at, n, &keys[s]);
     }
-    tp_var *out = tp_attention_cached(tape, q, offsets, keys, cache->type, n_sequences, spec);
+    tp_var *out = tp_attention_cached(tape, q, q_offsets, keys, cache->type, n_sequences, spec);
     for (int64_t s = 0; s < n_sequences; s++)
         if (waits[s]) settle_rows(cache, layer, slots[s], &keys[s].spans[2]);
     return out;

@@ -45,11 +45,11 @@ void tp_kv_cache_copy(tp_kv_cache *cache, int64_t from, int64_t to); /* slot `to
 bool tp_kv_cache_rewind(tp_kv_cache *cache, int64_t slot, int64_t length);
 
 /* One layer's attention: the new rows' keys and values k, v [n, n_kv_heads * head_dim] are put into the cache behind
- * what is there, and their queries q [n, n_heads * head_dim] read both. Sequence s owns rows offsets[s] ..
- * offsets[s + 1] - 1 and slot slots[s], which must have room. The tape is frozen. Lengths stay: they grow when all
- * layers are done, by tp_kv_cache_advance. */
+ * what is there, and queries q [n_q, n_heads * head_dim] read both. Sequence s owns rows offsets[s] .. offsets[s + 1] -
+ * 1 of k and v, rows q_offsets[s] .. of q (its last positions), and slot slots[s], which must have room. The tape is
+ * frozen. Lengths stay: they grow when all layers are done, by tp_kv_cache_advance. */
 tp_var *tp_kv_cache_attend(tp_tape *tape, tp_kv_cache *cache, int layer, tp_var *q, const tp_var *k, const tp_var *v,
-                           const int64_t *offsets, const int64_t *slots, int64_t n_sequences,
+                           const int64_t *q_offsets, const int64_t *offsets, const int64_t *slots, int64_t n_sequences,
                            const tp_attention_spec *spec);
 void tp_kv_cache_advance(tp_kv_cache *cache, const int64_t *offsets, const int64_t *slots, int64_t n_sequences);
 

@@ -11,11 +11,13 @@ static tp_status answer_logits(const tp_relay *r, tp_tape *tape, tp_var *soft, c
         const tp_ids *answer = tp_layout_label(r->layout, examples[i]->label);
         items[i] = (tp_layout_item){examples[i]->text, examples[i]->len, answer->data, answer->len};
     }
-    TP_TRY(tp_layout_build(r->layout, tape->arena, items, n, r->recipe->bridge.soft_tokens, batch));
+    int m = r->recipe->bridge.soft_tokens;
+    TP_TRY(r->prefix ? tp_layout_build_behind_prefix(r->layout, tape->arena, items, n, m, batch)
+                     : tp_layout_build(r->layout, tape->arena, items, n, m, batch));
+    tp_batch rows = {.n_sequences = n, .offsets = batch->offsets, .prefix = r->prefix, .wanted = batch->target_offsets};
     tp_var *x = tp_layout_input(tape, r->receiver, batch, soft);
-    tp_batch ragged = {.n_sequences = n, .offsets = batch->offsets};
-    tp_var *hidden = tp_lm_blocks(tape, r->receiver, x, &ragged, 0, r->receiver->config.n_layers);
-    *logits = tp_lm_logits(tape, r->receiver, tp_gather(tape, &hidden, 1, batch->target_rows, batch->n_targets));
+    *logits =
+        tp_lm_logits(tape, r->receiver, tp_lm_blocks(tape, r->receiver, x, &rows, 0, r->receiver->config.n_layers));
     return TP_OK;
 }
 

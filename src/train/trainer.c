@@ -206,6 +206,7 @@ static tp_status prepare(run *r) {
     if (recipe == NULL) return tp_last_status();
     r->relay = tp_relay_new(recipe, o->sender, o->receiver, o->task);
     if (r->relay == NULL) return tp_last_status();
+    TP_TRY(tp_relay_read_prefix(r->relay));
     r->recipe = r->relay->recipe;
     TP_TRY(check_task(r));
     r->tape = tp_tape_new(r->recipe->math);
