@@ -12,7 +12,8 @@
 
 static void scores_are_counted(void **state) {
     (void)state;
-    tp_example rows[] = {{"", 0, 0, 0}, {"", 0, 0, 1}, {"", 0, 0, 2}, {"", 0, 1, 3}, {"", 0, 1, 4}};
+    tp_example rows[5];
+    for (int i = 0; i < 5; i++) rows[i] = (tp_example){.text = "", .label = i >= 3, .id = i};
     tp_dataset truth = {.examples = rows, .n = 5};
     tp_predictions p = tp_predictions_new(5);
     assert_int_equal(p.labels[4], -1);
