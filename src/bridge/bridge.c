@@ -83,15 +83,30 @@ void tp_bridge_free(tp_bridge *bridge) {
     tp_free(bridge);
 }
 
+static bool whitens(const tp_bridge *bridge) {
+    return bridge->recipe.normaliser == TP_NORMALISER_WHITEN;
+}
+
+/* What the family gets to see. */
+static tp_var *way_in(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden) {
+    return whitens(bridge) ? tp_nn_whiten(tape, hidden, &bridge->source_mean, &bridge->source_std) : hidden;
+}
+
 tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
                           int64_t n_sequences) {
-    bool whiten = bridge->recipe.normaliser == TP_NORMALISER_WHITEN;
-    tp_var *x = whiten ? tp_nn_whiten(tape, hidden, &bridge->source_mean, &bridge->source_std) : hidden;
-    tp_var *y = bridge->family->resample(tape, bridge, x, offsets, n_sequences);
+    tp_var *y = bridge->family->resample(tape, bridge, way_in(tape, bridge, hidden), offsets, n_sequences);
     if (bridge->recipe.scale == TP_SCALE_TANH) /* the tanh sets the range; colours of 0.02 would leave it linear */
         return tp_mul_scalar(tape, tp_tanh(tape, y), &bridge->scale);
-    if (whiten) y = tp_add_row(tape, tp_mul_row(tape, y, &bridge->target_std), &bridge->target_mean);
+    if (whitens(bridge)) y = tp_add_row(tape, tp_mul_row(tape, y, &bridge->target_std), &bridge->target_mean);
     return tp_mul_scalar(tape, tp_rms_norm(tape, y, NULL, rms_eps), &bridge->scale);
+}
+
+tp_status tp_bridge_attention(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, float *weights) {
+    if (bridge->family->attention == NULL)
+        return tp_fail(TP_ERR_UNSUPPORTED, "a bridge of the kind \"%s\" has no attention to look at",
+                       bridge->family->name);
+    bridge->family->attention(tape, bridge, way_in(tape, bridge, hidden), weights);
+    return TP_OK;
 }
 
 int64_t tp_bridge_n_parameters(const tp_bridge *bridge) {

@@ -29,6 +29,9 @@ typedef struct tp_bridge_family {
     /* x [n_total, d_source], whitened; sequence s owns the rows offsets[s] .. offsets[s + 1] - 1. Returns
      * [n_sequences * soft_tokens, d_target]. */
     tp_var *(*resample)(tp_tape *tape, const tp_bridge *bridge, tp_var *x, const int64_t *offsets, int64_t n_sequences);
+    /* What each soft token reads of one sequence x [n, d_source]: weights [depth, heads, soft_tokens, n]. NULL: the
+     * family has no attention over its source. */
+    void (*attention)(tp_tape *tape, const tp_bridge *bridge, tp_var *x, float *weights);
     void (*free)(void *layers); /* the structs; the parameters' numbers belong to bridge->params */
 } tp_bridge_family;
 
@@ -60,6 +63,10 @@ void tp_bridge_free(tp_bridge *bridge); /* takes NULL */
  * acts only while the tape records (tape->frozen is false). Offsets must outlive the step. */
 tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
                           int64_t n_sequences);
+
+/* What each soft token reads of one text with hidden states [n, d_sender]: weights [depth, heads, M, n], each row a
+ * distribution over the states, as tp_bridge_forward uses and forgets them. An error for a family without attention. */
+tp_status tp_bridge_attention(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, float *weights);
 
 int64_t tp_bridge_n_parameters(const tp_bridge *bridge); /* numbers that are trained */
 

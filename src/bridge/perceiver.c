@@ -88,8 +88,9 @@ static tp_var *repeat_queries(tp_tape *tape, const tp_weight *queries, int64_t n
     return tp_gather(tape, &once, 1, which, n);
 }
 
-static tp_var *resample(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
-                        int64_t n_sequences) {
+/* The forward pass. `read` (NULL: nobody looks) gets the weights of the cross-attention of the only sequence. */
+static tp_var *forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
+                       int64_t n_sequences, float *read) {
     const perceiver *p = bridge->layers;
     float dropout = (float)bridge->recipe.dropout;
     int64_t *own = tp_arena_alloc(tape->arena, (size_t)(n_sequences + 1) * sizeof *own); /* offsets of the queries */
@@ -101,6 +102,10 @@ static tp_var *resample(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, 
         const block *b = &p->blocks[i];
         tp_var *q = tp_nn_norm_apply(tape, &b->cross.norm_q, x);
         tp_var *kv = tp_nn_norm_apply(tape, &b->cross.norm_kv, context);
+        if (read) {
+            tp_nn_attention_weights(tape, &b->cross.attention, q, kv, read);
+            read += b->cross.attention.heads * q->rows * kv->rows;
+        }
         tp_var *more = tp_nn_attention_apply(tape, &b->cross.attention, q, kv, own, offsets, n_sequences);
         x = tp_add(tape, x, tp_dropout(tape, more, dropout));
         tp_var *n = tp_nn_norm_apply(tape, &b->self.norm, x);
@@ -112,5 +117,20 @@ static tp_var *resample(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, 
     return tp_nn_linear_apply(tape, &p->output_proj, tp_nn_norm_apply(tape, &p->final_norm, x));
 }
 
-const tp_bridge_family tp_bridge_perceiver = {
-    .name = "perceiver", .count = count, .build = build, .resample = resample, .free = perceiver_free};
+static tp_var *resample(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
+                        int64_t n_sequences) {
+    return forward(tape, bridge, hidden, offsets, n_sequences, NULL);
+}
+
+static void attention(tp_tape *tape, const tp_bridge *bridge, tp_var *x, float *weights) {
+    int64_t *offsets = tp_arena_alloc(tape->arena, 2 * sizeof *offsets);
+    offsets[0] = 0, offsets[1] = x->rows;
+    forward(tape, bridge, x, offsets, 1, weights);
+}
+
+const tp_bridge_family tp_bridge_perceiver = {.name = "perceiver",
+                                              .count = count,
+                                              .build = build,
+                                              .resample = resample,
+                                              .attention = attention,
+                                              .free = perceiver_free};

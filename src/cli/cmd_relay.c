@@ -5,6 +5,7 @@
 #include "cli/input.h"
 #include "cli/piece.h"
 #include "eval/single.h"
+#include "lm/nearest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,21 +24,31 @@ static int *by_probability(const tp_single *s) {
     return order;
 }
 
+/* The vocabulary's tokens nearest to each soft token: ids and cosines [soft_tokens, NEAREST], to be freed. */
+static void find_nearest(const tp_relay *relay, const tp_single *s, int32_t **ids, double **cosines) {
+    tp_vocabulary vocabulary = tp_vocabulary_of(relay->receiver);
+    *ids = tp_alloc((size_t)s->soft_tokens * NEAREST * sizeof **ids);
+    *cosines = tp_alloc((size_t)s->soft_tokens * NEAREST * sizeof **cosines);
+    tp_vocabulary_nearest(&vocabulary, s->soft, s->soft_tokens, false, NEAREST, *ids, *cosines);
+    tp_vocabulary_free(&vocabulary);
+}
+
 static void print_soft(const tp_relay *relay, const tp_single *s) {
-    int64_t d = relay->receiver->config.d_model;
+    int32_t *ids;
+    double *cosines;
+    find_nearest(relay, s, &ids, &cosines);
     puts("\nsoft tokens: nearest of the receiver's vocabulary, by cosine");
     for (int64_t m = 0; m < s->soft_tokens; m++) {
-        int32_t ids[NEAREST];
-        double cosines[NEAREST];
-        tp_nearest_tokens(relay->receiver, s->soft + m * d, NEAREST, ids, cosines);
         printf("%4lld ", (long long)m + 1);
-        for (int i = 0; i < NEAREST && ids[i] >= 0; i++) {
+        for (int64_t i = m * NEAREST; i < (m + 1) * NEAREST && ids[i] >= 0; i++) {
             char *piece = tp_piece_text(relay->receiver->tokenizer, ids[i]);
             printf("  %s %.2f", piece, cosines[i]);
             tp_free(piece);
         }
         putchar('\n');
     }
+    tp_free(ids);
+    tp_free(cosines);
 }
 
 static void print(const tp_relay *relay, const tp_single *s, size_t n, bool verbose) {
@@ -63,13 +74,13 @@ static void print(const tp_relay *relay, const tp_single *s, size_t n, bool verb
 }
 
 static json_t *nearest_to_json(const tp_relay *relay, const tp_single *s) {
+    int32_t *ids;
+    double *cosines;
+    find_nearest(relay, s, &ids, &cosines);
     json_t *tokens = json_array();
     for (int64_t m = 0; m < s->soft_tokens; m++) {
-        int32_t ids[NEAREST];
-        double cosines[NEAREST];
-        tp_nearest_tokens(relay->receiver, s->soft + m * relay->receiver->config.d_model, NEAREST, ids, cosines);
         json_t *nearest = json_array();
-        for (int i = 0; i < NEAREST && ids[i] >= 0; i++) {
+        for (int64_t i = m * NEAREST; i < (m + 1) * NEAREST && ids[i] >= 0; i++) {
             char *piece = tp_piece_text(relay->receiver->tokenizer, ids[i]);
             json_array_append_new(nearest,
                                   json_pack("{s:i, s:s, s:f}", "id", ids[i], "piece", piece, "cosine", cosines[i]));
@@ -77,6 +88,8 @@ static json_t *nearest_to_json(const tp_relay *relay, const tp_single *s) {
         }
         json_array_append_new(tokens, nearest);
     }
+    tp_free(ids);
+    tp_free(cosines);
     return tokens;
 }
 

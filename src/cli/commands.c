@@ -18,6 +18,7 @@
     X(train)        \
     X(eval)         \
     X(relay)        \
+    X(inspect)      \
     X(info)         \
     X(bench)        \
     X(quantize)     \

@@ -274,7 +274,10 @@ tp_status tp_logistic_fit_best(const float *x, const int32_t *y, size_t n_train,
     return status == TP_OK ? tp_logistic_fit(x, y, n_train + n_valid, d, n_classes, best, out) : status;
 }
 
-void tp_logistic_predict(const tp_logistic *model, const float *x, size_t n, int32_t *labels) {
+/* Hands the logits [count, n_classes] of the rows from `start` on to `take`, block after block. */
+static void each_block(const tp_logistic *model, const float *x, size_t n,
+                       void (*take)(void *out, size_t start, size_t count, size_t classes, const float *logits),
+                       void *out) {
     tp_arena *arena = tp_arena_new();
     size_t classes = (size_t)model->n_classes;
     float *rows = tp_arena_alloc(arena, BLOCK * model->d * sizeof(float));
@@ -283,15 +286,39 @@ void tp_logistic_predict(const tp_logistic *model, const float *x, size_t n, int
         size_t count = n - start < BLOCK ? n - start : BLOCK;
         standardise(model, x + start * model->d, count, rows);
         block_logits(model, rows, count, logits, arena);
-        for (size_t i = 0; i < count; i++) {
-            const float *row = logits + i * classes;
-            int32_t best = 0;
-            for (int32_t c = 1; c < model->n_classes; c++)
-                if (row[c] > row[best]) best = c;
-            labels[start + i] = best;
-        }
+        take(out, start, count, classes, logits);
     }
     tp_arena_free(arena);
+}
+
+static void take_best(void *out, size_t start, size_t count, size_t classes, const float *logits) {
+    int32_t *labels = out;
+    for (size_t i = 0; i < count; i++) {
+        const float *row = logits + i * classes;
+        size_t best = 0;
+        for (size_t c = 1; c < classes; c++)
+            if (row[c] > row[best]) best = c;
+        labels[start + i] = (int32_t)best;
+    }
+}
+
+void tp_logistic_predict(const tp_logistic *model, const float *x, size_t n, int32_t *labels) {
+    each_block(model, x, n, take_best, labels);
+}
+
+static void take_logs(void *out, size_t start, size_t count, size_t classes, const float *logits) {
+    double *logs = (double *)out + start * classes;
+    for (size_t i = 0; i < count; i++) {
+        const float *row = logits + i * classes;
+        double highest = (double)row[0], sum = 0;
+        for (size_t c = 1; c < classes; c++) highest = fmax(highest, (double)row[c]);
+        for (size_t c = 0; c < classes; c++) sum += exp((double)row[c] - highest);
+        for (size_t c = 0; c < classes; c++) logs[i * classes + c] = (double)row[c] - highest - log(sum);
+    }
+}
+
+void tp_logistic_log_probabilities(const tp_logistic *model, const float *x, size_t n, double *out) {
+    each_block(model, x, n, take_logs, out);
 }
 
 void tp_logistic_free(tp_logistic *model) {

@@ -36,6 +36,9 @@ tp_status tp_logistic_fit_best(const float *x, const int32_t *y, size_t n_train,
 /* The likeliest class of each row of x [n, d] into labels [n]. */
 void tp_logistic_predict(const tp_logistic *model, const float *x, size_t n, int32_t *labels);
 
+/* log P(class) of each row of x [n, d], in nats, into out [n, n_classes]. */
+void tp_logistic_log_probabilities(const tp_logistic *model, const float *x, size_t n, double *out);
+
 void tp_logistic_free(tp_logistic *model); /* takes NULL */
 
 #endif

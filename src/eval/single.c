@@ -105,25 +105,3 @@ void tp_single_free(tp_single *single) {
     tp_free(single->soft);
     *single = (tp_single){0};
 }
-
-void tp_nearest_tokens(const tp_lm *lm, const float *row, int k, int32_t *ids, double *cosines) {
-    int64_t d = lm->config.d_model;
-    float *other = tp_alloc((size_t)d * sizeof *other);
-    double own = 0;
-    for (int64_t j = 0; j < d; j++) own += (double)row[j] * row[j];
-    for (int i = 0; i < k; i++) ids[i] = -1, cosines[i] = -INFINITY;
-    for (int32_t id = 0; id < lm->config.vocab_size; id++) {
-        double dot = 0, norm = 0;
-        tp_lm_embedding_row(lm, id, other);
-        for (int64_t j = 0; j < d; j++) dot += (double)row[j] * other[j], norm += (double)other[j] * other[j];
-        double cosine = own > 0 && norm > 0 ? dot / sqrt(own * norm) : 0;
-        int at = k;
-        while (at > 0 && cosine > cosines[at - 1]) at--;
-        if (at == k) continue;
-        memmove(ids + at + 1, ids + at, (size_t)(k - at - 1) * sizeof *ids);
-        memmove(cosines + at + 1, cosines + at, (size_t)(k - at - 1) * sizeof *cosines);
-        ids[at] = id;
-        cosines[at] = cosine;
-    }
-    tp_free(other);
-}

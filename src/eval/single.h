@@ -25,7 +25,4 @@ typedef struct tp_single {
 tp_status tp_single_run(const tp_relay *relay, const tp_task *task, const char *text, size_t n, tp_single *out);
 void tp_single_free(tp_single *single);
 
-/* The vocabulary's tokens most like a vector, by cosine, best first: ids and cosines [k]. */
-void tp_nearest_tokens(const tp_lm *lm, const float *row, int k, int32_t *ids, double *cosines);
-
 #endif

@@ -60,6 +60,32 @@ tp_var *tp_nn_attention_apply(tp_tape *tape, const tp_nn_attention *layer, tp_va
     return tp_nn_linear_apply(tape, &layer->o, read);
 }
 
+/* Scores become a distribution, in place. */
+static void softmax(float *row, int64_t n) {
+    float highest = row[0];
+    double sum = 0;
+    for (int64_t j = 1; j < n; j++) highest = fmaxf(highest, row[j]);
+    for (int64_t j = 0; j < n; j++) sum += row[j] = expf(row[j] - highest);
+    for (int64_t j = 0; j < n; j++) row[j] = (float)(row[j] / sum);
+}
+
+void tp_nn_attention_weights(tp_tape *tape, const tp_nn_attention *layer, tp_var *x, tp_var *context, float *weights) {
+    const tp_var *q = tp_nn_linear_apply(tape, &layer->q, x), *k = tp_nn_linear_apply(tape, &layer->k, context);
+    int64_t width = q->cols, d = width / layer->heads;
+    double scale = 1 / sqrt((double)d);
+    for (int64_t h = 0; h < layer->heads; h++)
+        for (int64_t i = 0; i < q->rows; i++) {
+            float *row = weights + (h * q->rows + i) * k->rows;
+            for (int64_t j = 0; j < k->rows; j++) {
+                const float *query = q->data + i * width + h * d, *key = k->data + j * width + h * d;
+                double score = 0;
+                for (int64_t c = 0; c < d; c++) score += (double)query[c] * key[c];
+                row[j] = (float)(score * scale);
+            }
+            softmax(row, k->rows);
+        }
+}
+
 void tp_nn_ffn_attach(tp_params *params, tp_nn_ffn *layer, const char *name, int64_t d, int64_t d_ff, uint64_t seed) {
     char full[NAME_MAX_BYTES];
     snprintf(full, sizeof full, "%s.up", name);

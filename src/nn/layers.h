@@ -39,6 +39,11 @@ void tp_nn_attention_attach(tp_params *params, tp_nn_attention *layer, const cha
 tp_var *tp_nn_attention_apply(tp_tape *tape, const tp_nn_attention *layer, tp_var *x, tp_var *context,
                               const int64_t *x_offsets, const int64_t *context_offsets, int64_t n_sequences);
 
+/* What the queries of one sequence read: weights [heads, x->rows, context->rows], each row a distribution over the
+ * context. tp_nn_attention_apply sums the values by the same weights, but never holds them: these are for looking at.
+ */
+void tp_nn_attention_weights(tp_tape *tape, const tp_nn_attention *layer, tp_var *x, tp_var *context, float *weights);
+
 /* down(gelu(up(x))) */
 typedef struct tp_nn_ffn {
     tp_nn_linear up, down; /* [d_ff, d], [d, d_ff] */
