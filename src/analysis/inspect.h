@@ -31,9 +31,9 @@ typedef struct tp_packets tp_packets;
 /* One text: its answer, what each soft token reads and resembles. NULL on error. */
 json_t *tp_inspect_example(tp_eval *eval, const tp_vocabulary *vocabulary, const tp_example *example, int n_nearest);
 
-/* Texts among these, whose packets are given, on which the text relay and the latent relay answer differently; at most
- * `most` of them. *n_asked and *n_differ get how many were asked about, and how many of those differed. NULL on error.
- */
+/* Texts among these, whose packets are given, on which the text relay and the latent relay answer differently, evenly
+ * spread; at most `most` of them. *n_asked and *n_differ get how many of the texts were compared (all of them, where an
+ * evaluation of the same rows says which differ), and how many of those differed. NULL on error. */
 json_t *tp_inspect_transcripts(tp_eval *eval, const tp_dataset *set, const tp_packets *packets, int64_t most,
                                const tp_results *results, int64_t *n_asked, int64_t *n_differ);
 

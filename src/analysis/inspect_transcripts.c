@@ -57,26 +57,30 @@ static json_t *describe(const tp_relay *relay, const tp_example *e, const exchan
                      tp_json_of_text(x->written[i]));
 }
 
-/* Which of the set's texts to ask about, in order: those that differed in the evaluation, if there is one of this very
- * split; else some, evenly spread. Returns how many. */
-static int64_t choose(const tp_eval *eval, const tp_dataset *set, int64_t most, const tp_results *results,
-                      int64_t *chosen) {
+/* The texts of the set on which the relays differed in an evaluation of this very split. Returns how many; -1 if there
+ * is no such evaluation. */
+static int64_t known_to_differ(const tp_eval *eval, const tp_dataset *set, const tp_results *results, int64_t *chosen) {
     const tp_dataset *test = &eval->task->test;
     const tp_method_result *text = results ? tp_results_get(results, &tp_method_text_relay) : NULL;
     const tp_method_result *latent = results ? tp_results_get(results, &tp_method_bridge) : NULL;
+    if (text == NULL || latent == NULL) return -1;
+    const int32_t *a = text->readings[TP_READ_SCORE].predictions.labels;
+    const int32_t *b = latent->readings[TP_READ_SCORE].predictions.labels;
+    bool same_rows = results->truth.n == test->n && strcmp(results->truth.fingerprint, test->fingerprint) == 0;
+    if (a == NULL || b == NULL || !same_rows) return -1;
     int64_t n = 0;
-    if (text && latent && results->truth.n == test->n && strcmp(results->truth.fingerprint, test->fingerprint) == 0) {
-        const int32_t *a = text->readings[TP_READ_SCORE].predictions.labels;
-        const int32_t *b = latent->readings[TP_READ_SCORE].predictions.labels;
-        for (size_t i = 0, row = 0; a && b && i < set->n; i++) {
-            while (row < test->n && test->examples[row].id != set->examples[i].id) row++; /* both are in file order */
-            if (row < test->n && a[row] != b[row]) chosen[n++] = (int64_t)i;
-        }
-        if (n > 0) return n;
+    for (size_t i = 0, row = 0; i < set->n; i++) {
+        while (row < test->n && test->examples[row].id != set->examples[i].id) row++; /* both are in file order */
+        if (row < test->n && a[row] != b[row]) chosen[n++] = (int64_t)i;
     }
-    int64_t total = (int64_t)set->n, wanted = TRIES * most < total ? TRIES * most : total;
-    for (; n < wanted; n++) chosen[n] = n * total / wanted;
     return n;
+}
+
+/* Takes `wanted` of n, evenly spread. */
+static int64_t thin_out(int64_t *chosen, int64_t n, int64_t wanted) {
+    if (n <= wanted) return n;
+    for (int64_t k = 0; k < wanted; k++) chosen[k] = chosen[k * n / wanted];
+    return wanted;
 }
 
 /* The texts set[chosen[0 .. n - 1]], n at most TP_ASK_BATCH. */
@@ -95,35 +99,39 @@ static tp_status ask(const tp_eval *eval, tp_text_relay *relay, tp_tape *tape, c
 
 json_t *tp_inspect_transcripts(tp_eval *eval, const tp_dataset *set, const tp_packets *packets, int64_t most,
                                const tp_results *results, int64_t *n_asked, int64_t *n_differ) {
-    *n_asked = *n_differ = 0;
     json_t *list = json_array();
-    int64_t *chosen = tp_alloc(set->n * sizeof *chosen), n = most > 0 ? choose(eval, set, most, results, chosen) : 0;
+    int64_t *chosen = tp_alloc(set->n * sizeof *chosen), asked = 0, differ = 0;
+    int64_t known = most > 0 ? known_to_differ(eval, set, results, chosen) : 0, n = (int64_t)set->n;
+    for (int64_t i = 0; known < 0 && i < n; i++) chosen[i] = i;
+    n = known < 0 ? thin_out(chosen, n, TRIES * most) : thin_out(chosen, known, most);
     tp_text_relay *relay = n > 0 ? tp_text_relay_new(eval) : NULL;
     tp_status status = n > 0 && relay == NULL ? tp_last_status() : TP_OK;
     tp_tape *tape = tp_tape_new(eval->relay->recipe->math);
     tape->frozen = true;
     tp_progress_begin(eval->progress, "transcripts", (double)n, "texts", NULL);
-    while (status == TP_OK && *n_asked < n && (int64_t)json_array_size(list) < most) {
+    while (status == TP_OK && asked < n && (int64_t)json_array_size(list) < most) {
         exchange x = {0};
         tp_example texts[TP_ASK_BATCH];
-        int64_t left = n - *n_asked, some = left < TP_ASK_BATCH ? left : TP_ASK_BATCH;
+        int64_t left = n - asked, some = left < TP_ASK_BATCH ? left : TP_ASK_BATCH;
         if (some > most) some = most; /* a large model writes slowly */
-        status = ask(eval, relay, tape, set, packets, chosen + *n_asked, some, texts, &x);
+        status = ask(eval, relay, tape, set, packets, chosen + asked, some, texts, &x);
         for (int64_t i = 0; status == TP_OK && i < some; i++) {
             if (x.text[i] == x.latent[i]) continue;
-            ++*n_differ;
+            differ++;
             if ((int64_t)json_array_size(list) < most)
                 json_array_append_new(list, describe(eval->relay, &texts[i], &x, i));
         }
         free_exchange(&x);
-        *n_asked += some;
-        tp_progress_update(eval->progress, (double)*n_asked, 0, "%s", "");
+        asked += some;
+        tp_progress_update(eval->progress, (double)asked, 0, "%s", "");
         if (status == TP_OK) status = tp_eval_stopped(eval);
     }
     tp_progress_end(eval->progress);
     tp_tape_free(tape);
     tp_text_relay_free(relay);
     tp_free(chosen);
+    *n_asked = known < 0 || most <= 0 ? asked : (int64_t)set->n;
+    *n_differ = known < 0 || most <= 0 ? differ : known;
     if (status == TP_OK) return list;
     json_decref(list);
     return NULL;
