@@ -17,6 +17,8 @@
     X(demo)         \
     X(train)        \
     X(eval)         \
+    X(suite)        \
+    X(runs)         \
     X(relay)        \
     X(inspect)      \
     X(info)         \

@@ -1,0 +1,51 @@
+/* What the parts of the suite runner share, and nobody else. */
+#ifndef TP_EVAL_SUITE_PARTS_H
+#define TP_EVAL_SUITE_PARTS_H
+
+#include "eval/suite.h"
+
+typedef struct tp_planned_model {
+    char *path;
+    tp_lm *lm;
+} tp_planned_model;
+
+typedef struct tp_planned_task {
+    char *text; /* the recipe's `task` */
+    tp_task *task;
+} tp_planned_task;
+
+typedef struct tp_known_times { /* of an earlier run of the same key; NAN: unknown */
+    double train_seconds, evaluate_seconds;
+} tp_known_times;
+
+struct tp_suite_plan {
+    const tp_suite *suite;
+    char *out;
+    tp_suite_place *places; /* [n], as the suite's cells */
+    tp_known_times *known;  /* [n] */
+    size_t n;
+    tp_planned_model *models;
+    tp_planned_task *tasks;
+    size_t n_models, n_tasks, models_capacity, tasks_capacity;
+};
+
+/* Training and evaluating one place: what a worker does. */
+typedef struct tp_suite_job {
+    const tp_suite *suite;
+    const tp_suite_plan *plan;
+    const tp_suite_options *options;
+    size_t place;
+    bool donor; /* the task's first run is evaluated: what needs no model is taken from it */
+    int threads;
+    int64_t max_cache; /* bytes of states it may keep; 0: as the recipe says */
+} tp_suite_job;
+
+tp_status tp_suite_train(void *job, tp_progress *progress, const volatile sig_atomic_t *stop);
+tp_status tp_suite_evaluate(void *job, tp_progress *progress, const volatile sig_atomic_t *stop);
+
+/* How a suite evaluates, as runs.settings says it; the caller frees it. */
+char *tp_suite_settings(const tp_suite *suite);
+
+double tp_suite_training_units(const tp_recipe *recipe);
+
+#endif
