@@ -112,10 +112,15 @@ static void the_grid_is_laid_out_in_order(void **state) {
     assert_int_equal(n_wanted, 2);
     tp_suite_free(s);
 
-    s = suite_of("{'recipes': ['tiny.json']}", &(tp_suite_changes){.sender = "x", .data = "y"});
+    s = suite_of("{'recipes': ['tiny.json', {'file': 'tiny.json', 'name': 'small', 'task': {'max_test': 9}}]}",
+                 &(tp_suite_changes){.sender = "x", .data = "y"});
     check_not_null(s);
-    assert_int_equal(s->n, 1);
+    assert_int_equal(s->n, 2);
     assert_string_equal(s->name, "suite");
+    assert_string_equal(s->cells[1].name, "small-7");
+    json_t *task = json_object_get(s->cells[1].recipe, "task");
+    assert_int_equal(json_integer_value(json_object_get(task, "max_test")), 9);
+    assert_non_null(json_object_get(task, "train_file"));
     assert_string_equal(s->cells[0].name, "tiny-7");
     json_t *models = json_object_get(s->cells[0].recipe, "models");
     assert_string_equal(json_string_value(json_object_get(models, "sender")), "x");

@@ -28,6 +28,13 @@ typedef struct {
 
 /* ---- reading ---- */
 
+/* Merges changes into a recipe, which shares nothing with them afterwards. */
+static void merge(json_t *recipe, json_t *changes) {
+    json_t *own = json_deep_copy(changes);
+    json_object_update_recursive(recipe, own);
+    json_decref(own);
+}
+
 /* Every member of a list must be an integer from `least` on (`fractions`: or a share of 1). */
 static void check_numbers(tp_json_reader *r, const char *key, const json_t *list, int64_t least, bool fractions) {
     size_t i;
@@ -77,34 +84,44 @@ static void read_variants(tp_json_reader *r, grid *g) {
     }
 }
 
-/* A recipe of the list: a file beside the suite's, or an object. */
-static json_t *read_recipe(tp_json_reader *r, const grid *g, const json_t *value, size_t place) {
-    if (json_is_object(value)) {
-        json_t *copy = json_deep_copy(value);
-        if (!json_is_string(json_object_get(copy, "name")))
-            tp_json_error(r, "recipes", "holds a recipe without a `name`, at place %zu", place + 1);
-        return copy;
-    }
-    const char *name = json_string_value(value);
-    if (name == NULL) {
-        tp_json_error(r, "recipes", "holds neither a file name nor a recipe, at place %zu", place + 1);
-        return NULL;
-    }
+/* A recipe's file, which lies beside the suite's; with the name it has by itself. NULL on error. */
+static json_t *load_recipe(const grid *g, const char *name) {
     const char *slash = strrchr(g->path, '/');
-    char *folder = slash && name[0] != '/' ? tp_strndup(g->path, (size_t)(slash - g->path)) : tp_strdup("");
-    char *path = folder[0] ? tp_path_join(folder, name) : tp_strdup(name);
+    char *folder = slash && name[0] != '/' ? tp_strndup(g->path, (size_t)(slash - g->path)) : NULL;
+    char *path = folder ? tp_path_join(folder, name) : tp_strdup(name);
     json_t *recipe = tp_json_load_file(path);
-    tp_recipe *whole = recipe ? tp_recipe_load(path) : NULL; /* checked by its own name, which also gives it one */
-    if (whole == NULL) {
-        r->status = r->status == TP_OK ? tp_fail_context("%s", g->path) : r->status;
+    tp_recipe *whole = recipe ? tp_recipe_load(path) : NULL; /* mistakes are told of the file that holds them */
+    if (whole) {
+        json_object_set_new(recipe, "name", json_string(whole->name));
+    } else {
+        tp_fail_context("%s", g->path);
         json_decref(recipe);
         recipe = NULL;
-    } else {
-        json_object_set_new(recipe, "name", json_string(whole->name));
     }
     tp_recipe_free(whole);
     tp_free(folder);
     tp_free(path);
+    return recipe;
+}
+
+/* A recipe of the list: the name of a file, or an object: a recipe, with `file` one that changes the file's. */
+static json_t *read_recipe(tp_json_reader *r, const grid *g, json_t *value, size_t place) {
+    const char *file = json_string_value(json_is_object(value) ? json_object_get(value, "file") : value);
+    if (file == NULL && !json_is_object(value)) {
+        tp_json_error(r, "recipes", "holds neither a file name nor a recipe, at place %zu", place + 1);
+        return NULL;
+    }
+    json_t *recipe = file ? load_recipe(g, file) : json_object();
+    if (recipe == NULL) {
+        r->status = tp_last_status();
+        return NULL;
+    }
+    if (json_is_object(value)) {
+        merge(recipe, value);
+        json_object_del(recipe, "file");
+    }
+    if (!json_is_string(json_object_get(recipe, "name")))
+        tp_json_error(r, "recipes", "holds a recipe without a `name`, at place %zu", place + 1);
     return recipe;
 }
 
@@ -177,13 +194,6 @@ static tp_status read_file(grid *g, json_t *value) {
 }
 
 /* ---- the grid ---- */
-
-/* Merges changes into a recipe, which shares nothing with them afterwards. */
-static void merge(json_t *recipe, json_t *changes) {
-    json_t *own = json_deep_copy(changes);
-    json_object_update_recursive(recipe, own);
-    json_decref(own);
-}
 
 static json_t *part(json_t *recipe, const char *key) {
     json_t *inner = json_object_get(recipe, key);
