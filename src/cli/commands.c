@@ -19,6 +19,7 @@
     X(eval)         \
     X(suite)        \
     X(runs)         \
+    X(report)       \
     X(relay)        \
     X(inspect)      \
     X(info)         \

@@ -60,12 +60,10 @@ static bool says_always_the_same(const notes *n, const tp_row_summary *c) {
     return true;
 }
 
-/* How often answers in these proportions are right if they are given without looking at the text: the sum over labels
- * of its share among the rows times its share among the answers. Mean over runs. */
-static double blind_accuracy(const notes *n, const tp_row_summary *r) {
+double tp_blind_accuracy(const tp_results *const *runs, size_t n_runs, const tp_row_summary *r) {
     double sum = 0;
-    for (size_t k = 0; k < n->n_runs; k++) {
-        const tp_results *run = n->runs[k];
+    for (size_t k = 0; k < n_runs; k++) {
+        const tp_results *run = runs[k];
         const int32_t *answers = tp_results_get(run, r->method)->readings[r->reading].predictions.labels;
         double *shares = tp_alloc((size_t)run->n_labels * sizeof *shares);
         for (size_t i = 0; i < run->truth.n; i++)
@@ -73,7 +71,7 @@ static double blind_accuracy(const notes *n, const tp_row_summary *r) {
         for (size_t i = 0; i < run->truth.n; i++) sum += shares[run->truth.examples[i].label] / (double)run->truth.n;
         tp_free(shares);
     }
-    return sum / (double)n->n_runs;
+    return sum / (double)n_runs;
 }
 
 /* What a control gets right beyond answering blindly did not come through the bridge as it should. An alarm must not go
@@ -86,7 +84,7 @@ static void controls(notes *n) {
     for (size_t i = 0; i < N_CONTROLS; i++) {
         const tp_row_summary *c = row(n, all[i], TP_READ_SCORE);
         if (c == NULL) continue;
-        double blind = blind_accuracy(n, c);
+        double blind = tp_blind_accuracy(n->runs, n->n_runs, c);
         tp_interval interval = tp_wilson((size_t)llround(c->mean * (double)rows), rows, 1 - 0.05 / N_CONTROLS);
         if (says_always_the_same(n, c))
             tp_str_appendf(&n->text, "- Control, %s: %.1f %%, one and the same answer for every text, as it must be.\n",

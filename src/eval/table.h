@@ -42,4 +42,8 @@ tp_summary tp_summary_of(const tp_results *const *runs, size_t n_runs, const boo
 void tp_summary_free(tp_summary *summary);
 const tp_row_summary *tp_summary_find(const tp_summary *summary, const tp_method *method, tp_reading reading);
 
+/* How often answers in these proportions are right if they are given without looking at the text: the sum over labels
+ * of its share among the rows times its share among the answers. Mean over runs, which hold the row. */
+double tp_blind_accuracy(const tp_results *const *runs, size_t n_runs, const tp_row_summary *row);
+
 #endif

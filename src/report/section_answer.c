@@ -1,0 +1,124 @@
+/* What was asked, and the answer: the first thing a reader sees, and all that most will read. */
+#include "report/sections.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "report/claims.h"
+#include "report/number.h"
+
+#include <math.h>
+
+static void question(tp_doc *doc, const tp_report_view *view) {
+    const tp_results *r = tp_report_main(&view->groups, 0)->results[0];
+    char *sender = tp_report_short_name(r->sender), *receiver = tp_report_short_name(r->receiver);
+    tp_doc_text(doc,
+                "One language model, the sender (%s), reads a text and stops part of the way up its layers. A small "
+                "trained bridge turns its hidden states into a few soft tokens. Another model, the receiver (%s), gets "
+                "these instead of the text, and answers. Does it know what the sender read, and is that worth more than "
+                "what simpler ways give on the same texts?",
+                sender, receiver);
+    bool synthetic = false;
+    for (size_t k = 0; k < view->groups.n_main; k++)
+        synthetic = synthetic || tp_report_main(&view->groups, k)->results[0]->synthetic;
+    if (synthetic)
+        tp_doc_text(doc, "Some of the data here is SYNTHETIC, made by this program: its numbers say that the machinery "
+                         "works, nothing about real texts.");
+    tp_free(sender);
+    tp_free(receiver);
+}
+
+/* "yes on 3 of 4 tasks, no on 1" for each claim, in one paragraph. */
+static void summary(tp_doc *doc, const tp_claim *verdicts, size_t n_tasks) {
+    tp_str text = {0};
+    for (size_t c = 0; c < TP_N_CLAIMS; c++) {
+        size_t n[4] = {0}, made = 0;
+        for (size_t k = 0; k < n_tasks; k++) {
+            const tp_claim *v = &verdicts[c * n_tasks + k];
+            if (v->made) n[v->tone]++, made++;
+        }
+        if (made == 0) continue;
+        tp_str_appendf(&text, "%s%s: ", text.len ? "; " : "", tp_claim_name(c));
+        if (made == 1) {
+            tp_str_append_text(&text, n[TP_TONE_YES] ? "yes" : n[TP_TONE_NO] ? "no" : "not told apart");
+            continue;
+        }
+        const char *comma = "";
+        static const struct {
+            tp_tone tone;
+            const char *word;
+        } words[] = {{TP_TONE_YES, "yes"}, {TP_TONE_NO, "no"}, {TP_TONE_OPEN, "not told apart"}};
+        for (int w = 0; w < 3; w++) {
+            if (n[words[w].tone] == 0) continue;
+            tp_str_appendf(&text, "%s%s on %zu", comma, words[w].word, n[words[w].tone]);
+            if (*comma == '\0') tp_str_appendf(&text, " of %zu tasks", made);
+            comma = ", ";
+        }
+    }
+    if (text.len) tp_doc_text(doc, "The bridge, in short. %s.", text.data);
+    tp_str_free(&text);
+}
+
+static void overview(tp_doc *doc, const tp_report_view *view, const tp_claim *verdicts) {
+    size_t n_tasks = view->groups.n_main;
+    tp_sheet *s = tp_doc_table(doc, "verdicts", "Does the bridge keep its promises? Differences in points of accuracy; p by "
+                                                "McNemar's test, corrected by Holm over the whole table below.");
+    tp_sheet_column(s, "<the bridge ...");
+    for (size_t k = 0; k < n_tasks; k++) {
+        char *heading = tp_format("<%s", tp_report_main(&view->groups, k)->results[0]->task);
+        tp_sheet_column(s, heading);
+        tp_free(heading);
+    }
+    for (size_t c = 0; c < TP_N_CLAIMS; c++) {
+        bool any = false;
+        for (size_t k = 0; k < n_tasks; k++) any = any || verdicts[c * n_tasks + k].made;
+        if (!any) continue;
+        tp_sheet_text(s, "%s", tp_claim_name(c));
+        for (size_t k = 0; k < n_tasks; k++) {
+            const tp_claim *v = &verdicts[c * n_tasks + k];
+            tp_sheet_value(s, v->made ? v->tone : TP_TONE_NONE, NAN, "%s", v->made ? v->brief : "not measured");
+        }
+    }
+}
+
+static void reasons(tp_doc *doc, const tp_report_view *view, const tp_claim *verdicts) {
+    size_t n_tasks = view->groups.n_main;
+    tp_sheet *s = tp_doc_table(doc, "reasons", "What each verdict rests on");
+    tp_sheet_column(s, "<claim");
+    tp_sheet_column(s, "=what the numbers say");
+    for (size_t k = 0; k < n_tasks; k++) {
+        char *name = tp_report_task_name(tp_report_main(&view->groups, k)->results[0]);
+        bool first = true;
+        for (size_t c = 0; c < TP_N_CLAIMS; c++) {
+            const tp_claim *v = &verdicts[c * n_tasks + k];
+            if (!v->made) continue;
+            if (first) tp_sheet_group_row(s, name);
+            first = false;
+            tp_sheet_text(s, "%s", tp_claim_name(c));
+            tp_sheet_value(s, v->tone, NAN, "%s", v->sentence);
+        }
+        tp_free(name);
+    }
+}
+
+bool tp_section_answer(tp_doc *doc, const tp_report_view *view) {
+    size_t n_tasks = view->groups.n_main;
+    bool any = false;
+    tp_claim *verdicts = tp_alloc(TP_N_CLAIMS * n_tasks * sizeof *verdicts);
+    for (size_t c = 0; c < TP_N_CLAIMS; c++)
+        for (size_t k = 0; k < n_tasks; k++) {
+            verdicts[c * n_tasks + k] = tp_claim_judge(tp_report_main(&view->groups, k), c);
+            any = any || verdicts[c * n_tasks + k].made;
+        }
+    tp_doc_section(doc, "answer", "What was asked, and the answer");
+    question(doc, view);
+    if (any) {
+        summary(doc, verdicts, n_tasks);
+        overview(doc, view, verdicts);
+        reasons(doc, view, verdicts);
+    } else {
+        tp_doc_text(doc, "Nothing here was measured that the bridge could be compared with, so there is no verdict.");
+    }
+    for (size_t i = 0; i < TP_N_CLAIMS * n_tasks; i++) tp_claim_free(&verdicts[i]);
+    tp_free(verdicts);
+    return true;
+}

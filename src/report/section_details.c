@@ -1,0 +1,95 @@
+/* Every number behind the main table, each seed by itself, and what methods say of themselves. */
+#include "report/sections.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "report/number.h"
+
+#include <math.h>
+
+static void seeds_cell(tp_sheet *s, const tp_row_summary *row) {
+    tp_str seeds = {0};
+    char number[TP_NUMBER_SIZE];
+    for (size_t k = 0; row->method->seeded && k < row->n_runs; k++)
+        tp_str_appendf(&seeds, "%s%s", k ? " " : "", tp_number_percent(row->accuracies[k], number));
+    tp_sheet_text(s, "%s", seeds.data ? seeds.data : "");
+    tp_str_free(&seeds);
+}
+
+static void p_cell(tp_sheet *s, double p) {
+    char text[TP_NUMBER_SIZE];
+    tp_sheet_value(s, TP_TONE_NONE, p, "%s", isnan(p) ? "" : p < 0.001 ? "<0.001" : tp_number_fixed(p, 3, text));
+}
+
+static void numbers(tp_doc *doc, const tp_report_view *view) {
+    static const char *const columns[] = {"<method",  "<reading", ">right %", ">±",     ">from",   ">to",
+                                          "<each seed", ">invalid %", ">p",   ">p Holm", ">S ms",  ">B ms",
+                                          ">R ms",    ">texts/s", ">bytes"};
+    tp_sheet *s = tp_doc_table(doc, "details", "Every number. From, to: 95 %% interval; S, B, R: sender, bridge and "
+                                               "receiver, one text at a time; bytes cross from sender to receiver");
+    for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) tp_sheet_column(s, columns[c]);
+    for (size_t k = 0; k < view->groups.n_main; k++) {
+        const tp_report_group *g = tp_report_main(&view->groups, k);
+        for (size_t i = 0; i < g->summary.n; i++) {
+            const tp_row_summary *row = &g->summary.rows[i];
+            if (i == 0) tp_sheet_group_row(s, g->results[0]->task);
+            if (row->method == &tp_method_bridge) tp_sheet_strong_row(s);
+            tp_sheet_text(s, "%s", row->method->title);
+            tp_sheet_text(s, "%s", row->reading == TP_READ_DIRECT ? "" : tp_reading_name(row->reading));
+            tp_sheet_percent(s, row->mean);
+            tp_sheet_percent(s, row->method->seeded ? row->std : NAN);
+            tp_sheet_percent(s, row->interval.low);
+            tp_sheet_percent(s, row->interval.high);
+            seeds_cell(s, row);
+            tp_sheet_percent(s, row->reading == TP_READ_GENERATE ? row->invalid : NAN);
+            p_cell(s, g->p[i]);
+            p_cell(s, g->holm[i]);
+            for (int p = 0; p < TP_N_PHASES; p++) tp_sheet_short(s, row->ms[p]);
+            tp_sheet_short(s, row->per_second);
+            tp_sheet_short(s, row->bytes);
+        }
+    }
+}
+
+/* Settings that were chosen, notes, and texts that were cut. A method that does not depend on the seed says it once. */
+static void remarks(tp_doc *doc, const tp_report_view *view) {
+    size_t start = doc->n;
+    tp_sheet *s = tp_doc_table(doc, "remarks", "Settings chosen on the validation rows, and what else must be known");
+    tp_sheet_column(s, "<method");
+    tp_sheet_column(s, "<seed");
+    tp_sheet_column(s, "=remark");
+    for (size_t k = 0; k < view->groups.n_main; k++) {
+        const tp_report_group *g = tp_report_main(&view->groups, k);
+        bool first = true;
+        for (int m = 0; tp_methods[m]; m++)
+            for (size_t i = 0; i < (tp_methods[m]->seeded ? g->n : 1); i++) {
+                const tp_method_result *result = tp_results_get(g->results[i], tp_methods[m]);
+                if (result == NULL) continue;
+                tp_str text = {0};
+                if (result->setting) tp_str_append_text(&text, result->setting);
+                if (result->note) tp_str_appendf(&text, "%s%s", text.len ? "; " : "", result->note);
+                if (result->n_truncated)
+                    tp_str_appendf(&text, "%s%lld texts were cut to fit", text.len ? "; " : "",
+                                   (long long)result->n_truncated);
+                if (text.len) {
+                    if (first) tp_sheet_group_row(s, g->results[0]->task);
+                    first = false;
+                    tp_sheet_text(s, "%s", tp_methods[m]->title);
+                    if (tp_methods[m]->seeded)
+                        tp_sheet_text(s, "%llu", (unsigned long long)g->results[i]->seed);
+                    else
+                        tp_sheet_text(s, "%s", "");
+                    tp_sheet_text(s, "%s", text.data);
+                }
+                tp_str_free(&text);
+            }
+    }
+    if (s->n_cells == 0) tp_doc_cut(doc, start);
+}
+
+bool tp_section_details(tp_doc *doc, const tp_report_view *view) {
+    tp_doc_section(doc, "details", "Every number");
+    numbers(doc, view);
+    remarks(doc, view);
+    return true;
+}
