@@ -1,5 +1,6 @@
 /* A strict reader of what the report writes: well-formed markup (every tag closed in order, attributes in quotes, only
- * entities that XML knows, UTF-8 without control characters), and no text in a drawing that leaves it or lies on another.
+ * entities that XML knows, UTF-8 without control characters), and no text in a drawing that leaves it or lies on
+ * another.
  */
 #ifndef TP_TESTS_MARKUP_H
 #define TP_TESTS_MARKUP_H

@@ -12,8 +12,8 @@
 
 typedef struct made_method {
     const char *name, *reading;
-    double right;    /* share of the rows; below 0: one and the same answer */
-    double ms[3];    /* 0: no such phase */
+    double right; /* share of the rows; below 0: one and the same answer */
+    double ms[3]; /* 0: no such phase */
 } made_method;
 
 typedef struct made_run {
@@ -58,15 +58,15 @@ static json_t *made_results(const made_run *run) {
         }
         json_object_set_new(json_object_get(o, "readings"), method->reading, made_answers(run, method, truth));
     }
-    json_t *recipe = json_pack("{s:s, s:{s:i, s:s}, s:{s:i}, s:i, s:{s:s}}", "name", run->folder, "bridge", "soft_tokens",
-                               run->soft_tokens, "kind", "perceiver", "sender", "layer", run->layer, "seed", run->seed,
-                               "models", "sender", "/somewhere/secret/wren");
+    json_t *recipe = json_pack("{s:s, s:{s:i, s:s}, s:{s:i}, s:i, s:{s:s}}", "name", run->folder, "bridge",
+                               "soft_tokens", run->soft_tokens, "kind", "perceiver", "sender", "layer", run->layer,
+                               "seed", run->seed, "models", "sender", "/somewhere/secret/wren");
     json_t *subject = json_pack(
         "{s:s, s:s, s:o, s:s, s:s, s:{s:s, s:s, s:i}, s:{s:s, s:s, s:i}, s:i, s:i, s:i, s:s, s:o}", "task", run->task,
         "title", run->title, "labels", labels, "train", "aa", "test", "bb", "sender", "name", "/somewhere/secret/wren",
-        "fingerprint", "be1402695b8db5d29bc9597f829d3d74", "layers", 6, "receiver", "name", "models/finch", "fingerprint",
-        "83e21d37506912176210f837ddf50dd7", "layers", 6, "layer", run->layer, "soft_tokens", run->soft_tokens, "seed",
-        run->seed, "bridge", run->folder, "recipe", recipe);
+        "fingerprint", "be1402695b8db5d29bc9597f829d3d74", "layers", 6, "receiver", "name", "models/finch",
+        "fingerprint", "83e21d37506912176210f837ddf50dd7", "layers", 6, "layer", run->layer, "soft_tokens",
+        run->soft_tokens, "seed", run->seed, "bridge", run->folder, "recipe", recipe);
     json_object_del(recipe, "name"); /* runs of one recipe differ in their seed only */
     return json_pack("{s:s, s:o, s:o, s:o, s:o}", "run", run->folder, "subject", subject, "rows", rows, "truth", truth,
                      "methods", methods);
@@ -90,11 +90,16 @@ static void make_file(const char *dir, const char *name, const char *text) {
 }
 
 static const made_method common_methods[] = {
-    {"random", "direct", 0, {0}},          {"majority", "direct", -1, {0}},
-    {"words", "direct", 0.85, {0}},        {"receiver", "score", 0.1, {0, 0, 22}},
-    {"text_relay", "score", 0.2, {40, 0, 15}}, {"text_relay", "generate", 0.1, {40, 0, 8}},
-    {"probe_mean", "direct", 0.6, {0}},    {"bridge", "score", 0.75, {5, 3, 9}},
-    {"bridge", "generate", 0.74, {5, 3, 4}}, {"zero", "score", -1, {0}},
+    {"random", "direct", 0, {0}},
+    {"majority", "direct", -1, {0}},
+    {"words", "direct", 0.85, {0}},
+    {"receiver", "score", 0.1, {0, 0, 22}},
+    {"text_relay", "score", 0.2, {40, 0, 15}},
+    {"text_relay", "generate", 0.1, {40, 0, 8}},
+    {"probe_mean", "direct", 0.6, {0}},
+    {"bridge", "score", 0.75, {5, 3, 9}},
+    {"bridge", "generate", 0.74, {5, 3, 4}},
+    {"zero", "score", -1, {0}},
     {"shuffled", "score", 0, {0}},
 };
 

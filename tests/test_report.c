@@ -1,15 +1,16 @@
-/* The report: pages from made runs are well-formed, the same bytes twice, and survive hostile names, single runs, missing
- * methods and 77 classes; verdicts say what the numbers say; charts keep their texts apart; colours can be read. */
+/* The report: pages from made runs are well-formed, the same bytes twice, and survive hostile names, single runs,
+ * missing methods and 77 classes; verdicts say what the numbers say; charts keep their texts apart; colours can be
+ * read. */
 #include "check.h"
 
 #include "base/str.h"
 #include "markup.h"
+#include "report/axis.h"
 #include "report/chart.h"
 #include "report/claims.h"
 #include "report/escape.h"
 #include "report/number.h"
 #include "report/report.h"
-#include "report/axis.h"
 #include "report/writers.h"
 #include "report_runs.h"
 
@@ -18,8 +19,9 @@ static char *dir;
 static const char *const trec[] = {"abbreviation", "entity", "description", "human", "location", "numeric value"};
 
 static made_run trec_run(const char *folder, int seed) {
-    return (made_run){folder, "trec", "TREC question classification, six coarse classes", trec, 6, 240, 8, 3, seed,
-                      common_methods, N_COMMON_METHODS};
+    return (made_run){
+        folder,         "trec",          "TREC question classification, six coarse classes", trec, 6, 240, 8, 3, seed,
+        common_methods, N_COMMON_METHODS};
 }
 
 static char *page_of(const char *name, tp_report_format format) {
@@ -32,7 +34,8 @@ static char *page_of(const char *name, tp_report_format format) {
 }
 
 static void expect(const char *page, const char *text) {
-    if (strstr(page, text) == NULL) fail_msg("`%s` does not stand in the page\n%s", text, strstr(page, "</style>") ? "" : page);
+    if (strstr(page, text) == NULL)
+        fail_msg("`%s` does not stand in the page\n%s", text, strstr(page, "</style>") ? "" : page);
 }
 
 static void expect_not(const char *page, const char *text) {
@@ -54,9 +57,9 @@ static void numbers_are_written_for_people(void **state) {
     assert_string_equal(tp_number_signed(-1.23, 1, out), "−1.2");
     assert_string_equal(tp_number_signed(1.23, 1, out), "+1.2");
     assert_string_equal(tp_number_signed(-0.01, 1, out), "0.0");
-    assert_string_equal(tp_number_p(0.0004, out), "p < 0.001");
-    assert_string_equal(tp_number_p(0.034, out), "p = 0.034");
-    assert_string_equal(tp_number_p(0.3, out), "p = 0.30");
+    assert_string_equal(tp_number_p(0.0004, out), "p\u00a0<\u00a00.001");
+    assert_string_equal(tp_number_p(0.034, out), "p\u00a0=\u00a00.034");
+    assert_string_equal(tp_number_p(0.3, out), "p\u00a0=\u00a00.30");
     assert_string_equal(tp_number_exact(0.1, out), "0.1");
 }
 
@@ -136,8 +139,12 @@ static void charts_keep_their_texts_apart(void **state) {
     (void)state;
     tp_bar bars[40];
     for (int i = 0; i < 40; i++)
-        bars[i] = (tp_bar){"a method with a name that is much too long for a bar", i * 2.5, i * 2.5 - 3, i * 2.5 + 3,
-                           i % 3, i % 7 == 0};
+        bars[i] = (tp_bar){"a method with a name that is much too long for a bar",
+                           i * 2.5,
+                           i * 2.5 - 3,
+                           i * 2.5 + 3,
+                           i % 3,
+                           i % 7 == 0};
     bars[3].value = NAN;
     char *svg = tp_chart_bars("Bars & <bars>", bars, 40, 1.3, "the most frequent label: 1.3 %");
     check_markup(svg);
@@ -157,23 +164,24 @@ static void charts_keep_their_texts_apart(void **state) {
     tp_series series[8];
     for (int i = 0; i < 8; i++) {
         for (int k = 0; k < 3; k++) y[i][k] = k == 2 ? 50 : 10 * i + k;
-        series[i] = (tp_series){.name = "a line with quite a long name", .x = x, .y = y[i], .n = 3, .colour = i, .marked = i % 2};
+        series[i] = (tp_series){
+            .name = "a line with quite a long name", .x = x, .y = y[i], .n = 3, .colour = i, .marked = i % 2};
     }
     for (int log = 0; log < 2; log++) {
-        tp_lines_axes axes = {"updates", "right, %", log, log, NAN, NAN};
+        tp_lines_axes axes = {"updates", "right, %", log, log, NAN, NAN, NAN};
         svg = tp_chart_lines("Lines", &axes, series, 8);
         check_markup(svg);
         check_drawing(svg);
         tp_free(svg);
     }
-    tp_lines_axes axes = {"x", "y", false, false, NAN, NAN};
+    tp_lines_axes axes = {"x", "y", false, false, NAN, NAN, NAN};
     svg = tp_chart_lines("No line at all", &axes, NULL, 0);
     check_markup(svg);
     tp_free(svg);
 
     /* ten classes in one heap: their names must still not lie on each other */
-    static const char *const names[] = {"one",  "two",   "three", "four", "five", "six", "seven",
-                                        "eight", "nine", "a class with a long name"};
+    static const char *const names[] = {"one", "two",   "three", "four", "five",
+                                        "six", "seven", "eight", "nine", "a class with a long name"};
     double xy[200];
     int32_t classes[100];
     tp_rng rng = tp_rng_stream(3, "points", 0);
@@ -201,32 +209,44 @@ static void a_page_holds_all_sections(void **state) {
         make_run(dir, &run);
     }
     snprintf(folder, sizeof folder, "%s/three/trec-42", dir);
-    make_file(folder, "log.jsonl",
-              "{\"step\":50,\"loss\":7.5,\"first_token_accuracy\":0.1}\n"
-              "{\"step\":100,\"loss\":3.5,\"first_token_accuracy\":0.5}\n{\"step\":100,\"valid_accuracy\":0.4}\n"
-              "{\"step\":150,\"loss\":2.5,\"first_token_accuracy\":0.6}\n{\"step\":150,\"valid_accuracy\":0.6}\n{\"ste");
+    make_file(
+        folder, "log.jsonl",
+        "{\"step\":50,\"loss\":7.5,\"first_token_accuracy\":0.1}\n"
+        "{\"step\":100,\"loss\":3.5,\"first_token_accuracy\":0.5}\n{\"step\":100,\"valid_accuracy\":0.4}\n"
+        "{\"step\":150,\"loss\":2.5,\"first_token_accuracy\":0.6}\n{\"step\":150,\"valid_accuracy\":0.6}\n{\"ste");
     make_file(folder, "train.json", "{\"parameters\": 2221505}");
     make_file(folder, "latency.json",
               "{\"curve\": [{\"method\":\"bridge\",\"length\":16,\"batch\":1,\"sender_ms\":2,\"bridge_ms\":1},"
               "{\"method\":\"bridge\",\"length\":64,\"sender_ms\":4,\"bridge_ms\":1,\"receiver_ms\":null},"
               "{\"method\":\"receiver\",\"length\":16,\"receiver_ms\":5},{\"method\":\"receiver\",\"length\":64,"
               "\"receiver_ms\":25},{\"method\":7},3]}");
-    make_file(folder, "inspect.json",
-              "{\"projection\":{\"labels\":[0,1,2,3],\"pca\":[[0,1],[1,2],[2,0],[3,1]],\"tsne\":[[0,1],[1,2],[2,0],[3,1]],"
-              "\"explained\":[0.4,0.2]},\"examples\":[{\"row\":7,\"label\":\"human\",\"answer\":\"entity\","
-              "\"tokens\":[\"Who\",\" wrote\",\" it\",\"?\"],\"attention\":[[0.1,0.6,0.2,0.1],[0.7,0.1,0.1,0.1]],"
-              "\"nearest\":[[{\"token\":\" person\",\"cosine\":0.41}],[{\"token\":\"<b>\",\"cosine\":0.2}]]}],"
-              "\"transcripts\":[{\"row\":7,\"text\":\"Who wrote it?\",\"label\":\"human\",\"relay_text\":\"It is about\","
-              "\"text_answer\":null,\"latent_answer\":\"human\"}]}");
+    make_file(
+        folder, "inspect.json",
+        "{\"projection\":{\"labels\":[0,1,2,3],\"pca\":[[0,1],[1,2],[2,0],[3,1]],\"tsne\":[[0,1],[1,2],[2,0],[3,1]],"
+        "\"explained\":[0.4,0.2]},\"examples\":[{\"row\":7,\"label\":\"human\",\"answer\":\"entity\","
+        "\"tokens\":[\"Who\",\" wrote\",\" it\",\"?\"],\"attention\":[[0.1,0.6,0.2,0.1],[0.7,0.1,0.1,0.1]],"
+        "\"nearest\":[[{\"token\":\" person\",\"cosine\":0.41}],[{\"token\":\"<b>\",\"cosine\":0.2}]]}],"
+        "\"transcripts\":[{\"row\":7,\"text\":\"Who wrote it?\",\"label\":\"human\",\"relay_text\":\"It is about\","
+        "\"text_answer\":null,\"latent_answer\":\"human\"}]}");
     char *page = page_of("three", TP_REPORT_HTML), *again = page_of("three", TP_REPORT_HTML);
     assert_string_equal(page, again);
     check_markup(page);
-    assert_int_equal(check_drawings(page), 10); /* bars, latency, curve, 2 training, confusion, PCA, t-SNE, heat: 9 + */
-    static const char *const parts[] = {
-        "What wren tells finch without words", "What was asked, and the answer", "beats the words alone",
-        "TREC question classification", "shuffled source", "Every number", "PCA", "t-SNE", "“ person” 0.41",
-        "“&lt;b&gt;” 0.20", "Who wrote it?", "42, 43, 44", "2221505", "prefers-color-scheme:dark",
-        "time over the text&#39;s length, batch 1"};
+    assert_int_equal(check_drawings(page), 9); /* bars, times, a curve, accuracy, loss, confusion, PCA, t-SNE, heat */
+    static const char *const parts[] = {"What wren tells finch without words",
+                                        "What was asked, and the answer",
+                                        "beats the words alone",
+                                        "TREC question classification",
+                                        "shuffled source",
+                                        "Every number",
+                                        "PCA",
+                                        "t-SNE",
+                                        "“ person” 0.41",
+                                        "“&lt;b&gt;” 0.20",
+                                        "Who wrote it?",
+                                        "42, 43, 44",
+                                        "2221505",
+                                        "prefers-color-scheme:dark",
+                                        "time over the text&#39;s length, batch 1"};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) expect(page, parts[i]);
     static const char *const absent[] = {"secret", "<script", "http://", "https://", "src=", "@import", "url("};
     for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++) {
@@ -252,8 +272,8 @@ static void other_formats_hold_the_same_tables(void **state) {
     double accuracy = -1;
     json_array_foreach(tables, i, table) {
         if (strcmp(json_string_value(json_object_get(table, "name")), "results") != 0) continue;
-        json_array_foreach(json_object_get(table, "rows"), k, row) if (strcmp(
-            json_string_value(json_object_get(row, "method")), "bridge, score") == 0)
+        json_array_foreach(json_object_get(table, "rows"), k,
+                           row) if (strcmp(json_string_value(json_object_get(row, "method")), "bridge, score") == 0)
             accuracy = json_number_value(json_object_get(row, "trec"));
     }
     assert_true(accuracy > 0.7 && accuracy < 0.9);
@@ -270,12 +290,12 @@ static void other_formats_hold_the_same_tables(void **state) {
 static void verdicts_say_what_the_numbers_say(void **state) {
     (void)state;
     char *page = page_of("three", TP_REPORT_MARKDOWN);
-    expect(page, "communication: what it gains comes from the source | yes");
+    expect(page, "is communication: what it gains comes from the source | yes");
     expect(page, "beats the words alone | not told apart −"); /* in two seeds only, after Holm's correction */
     expect(page, "beats the linear probe of its layer | yes ");
-    expect(page, "faster than the receiver reading the text | yes 1.29× faster");
-    expect(page, "faster than the text relay | yes 3.24× faster");
-    expect(page, "fewer bytes than the text | no");
+    expect(page, "is faster than the receiver reading the text | yes 1.29× faster");
+    expect(page, "is faster than the text relay | yes 3.24× faster");
+    expect(page, "takes fewer bytes than the text | no");
     tp_free(page);
     /* a shuffled source that works as well as the true one: no communication, whatever the accuracy */
     made_method methods[N_COMMON_METHODS];
@@ -285,7 +305,7 @@ static void verdicts_say_what_the_numbers_say(void **state) {
     run.methods = methods;
     make_run(dir, &run);
     page = page_of("leak", TP_REPORT_MARKDOWN);
-    expect(page, "communication: what it gains comes from the source | no");
+    expect(page, "is communication: what it gains comes from the source | no");
     expect(page, "Not communication: right without the source more often than blind answers are: shuffled source");
     tp_free(page);
     /* two methods that are as good as each other */
@@ -301,7 +321,7 @@ static void verdicts_say_what_the_numbers_say(void **state) {
 static void hostile_names_stay_text(void **state) {
     (void)state;
     static const char *const labels[] = {"<script>alert(1)</script>", "a\"b' onload='x", "]]>&amp;<!--",
-                                         "\xE2\x80\xAEkcab", "x\x01y", "| pipe | `code` |"};
+                                         "\xE2\x80\xAEkcab",          "x\x01y",          "| pipe | `code` |"};
     made_run run = trec_run("hostile/<b>run", 1);
     run.task = "<img src=x>";
     run.title = "</title><script>alert(2)</script>";
@@ -326,7 +346,8 @@ static void hostile_names_stay_text(void **state) {
 
 static void one_run_with_little_in_it_is_enough(void **state) {
     (void)state;
-    static const made_method bridge_only[] = {{"bridge", "score", 0.5, {0}}}, no_bridge[] = {{"words", "direct", 0.5, {0}}};
+    static const made_method bridge_only[] = {{"bridge", "score", 0.5, {0}}},
+                             no_bridge[] = {{"words", "direct", 0.5, {0}}};
     made_run run = trec_run("bare/a", 3);
     run.methods = bridge_only;
     run.n_methods = 1;
@@ -425,7 +446,8 @@ static void mistakes_get_one_sentence(void **state) {
     assert_non_null(strstr(tp_last_error(), "inspect.json"));
     /* well-formed and senseless: read as nothing */
     make_file(path, "inspect.json",
-              "{\"projection\":{\"pca\":[1,[],[\"a\",2]],\"labels\":{}},\"examples\":[{\"tokens\":[1,2],\"attention\":[[],[1]],"
+              "{\"projection\":{\"pca\":[1,[],[\"a\",2]],\"labels\":{}},\"examples\":[{\"tokens\":[1,2],\"attention\":["
+              "[],[1]],"
               "\"nearest\":[7]}],\"transcripts\":[1,{\"row\":\"x\"}]}");
     char *page = tp_report_make(folders, 1, TP_REPORT_HTML);
     check_not_null(page);

@@ -46,9 +46,10 @@ const tp_command tp_cmd_report = {
     .text =
         "DIR is the folder of a suite, a run that telepathy eval has measured, or a folder of such runs; several give "
         "one page about all. Runs that differ in nothing but the seed are one row with mean and deviation.\n\n"
-        "The page says of each claim whether the numbers bear it out (\"beats the words alone: no, −1.2 points, "
+        "The page says of each claim whether the numbers bear it out (\"beats the words alone: no, -1.2 points, "
         "p = 0.30\"), and shows the tables and charts it rests on. It is one HTML file that loads nothing and needs no "
-        "script. Without --out it is DIR/report.html. The other formats hold the same tables and go to stdout: Markdown, "
+        "script. Without --out it is DIR/report.html. The other formats hold the same tables and go to stdout: "
+        "Markdown, "
         "CSV with a line for each cell, JSON.\n\n"
         "Nothing is run or measured: the same folders give the same bytes.",
     .examples = "telepathy report runs/paper\n"

@@ -80,6 +80,7 @@ tp_axis tp_axis_log(double low, double high, size_t most, double from, double to
 }
 
 double tp_axis_at(const tp_axis *s, double x) {
-    double share = s->logarithmic ? (log(x) - log(s->low)) / (log(s->high) - log(s->low)) : (x - s->low) / (s->high - s->low);
+    double share =
+        s->logarithmic ? (log(x) - log(s->low)) / (log(s->high) - log(s->low)) : (x - s->low) / (s->high - s->low);
     return s->from + share * (s->to - s->from);
 }

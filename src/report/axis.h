@@ -16,8 +16,8 @@ typedef struct tp_axis {
     int decimals; /* that tell the ticks apart */
 } tp_axis;
 
-/* A scale over at least low..high, with at most `most` (3 to TP_MOST_TICKS) ticks at 1, 2 or 5 times a power of ten, which
- * its ends are among. Equal, infinite or missing ends are made into something that can be drawn. */
+/* A scale over at least low..high, with at most `most` (3 to TP_MOST_TICKS) ticks at 1, 2 or 5 times a power of ten,
+ * which its ends are among. Equal, infinite or missing ends are made into something that can be drawn. */
 tp_axis tp_axis_round(double low, double high, size_t most, double from, double to);
 /* The same between exactly low and high: the ticks stand within. */
 tp_axis tp_axis_exact(double low, double high, size_t most, double from, double to);

@@ -1,5 +1,5 @@
-/* The charts of a report, each in a file of its own (chart_*.c). A chart takes numbers and plain texts, none of which it
- * keeps, and gives an SVG element that the caller owns. Numbers that are NAN are not drawn. */
+/* The charts of a report, each in a file of its own (chart_*.c). A chart takes numbers and plain texts, none of which
+ * it keeps, and gives an SVG element that the caller owns. Numbers that are NAN are not drawn. */
 #ifndef TP_REPORT_CHART_H
 #define TP_REPORT_CHART_H
 
@@ -41,7 +41,7 @@ typedef struct tp_series {
     const double *x, *y;
     const double *low, *high; /* intervals, or NULL */
     size_t n;
-    int colour; /* 0 to TP_SERIES_COLOURS - 1 */
+    int colour;  /* 0 to TP_SERIES_COLOURS - 1 */
     bool marked; /* a dot at every point */
     bool dashed;
 } tp_series;
@@ -50,6 +50,7 @@ typedef struct tp_lines_axes {
     const char *x_label, *y_label; /* with units */
     bool x_log, y_log;
     double y_low, y_high; /* the axis covers these at least; NAN: what the numbers need */
+    double x_low;         /* where it begins; NAN: with the first point */
 } tp_lines_axes;
 
 char *tp_chart_lines(const char *title, const tp_lines_axes *axes, const tp_series *series, size_t n);

@@ -3,16 +3,17 @@
 #include "report/chart.h"
 
 #include "base/mem.h"
-#include "report/number.h"
 #include "report/axis.h"
+#include "report/number.h"
 
 #include <math.h>
 
-enum { ROW = 20, BAR = 10, GAP = 9, TOP = 8, BOTTOM = 34, VALUE = 42, MOST_LABEL = 158 };
+enum { ROW = 20, BAR = 10, GAP = 9, TOP = 8, BOTTOM = 34, VALUE = 42, MOST_LABEL = 170 };
 
 static double label_width(const tp_bar *bars, size_t n) {
     double widest = 40;
-    for (size_t i = 0; i < n; i++) widest = fmax(widest, tp_text_pixels(bars[i].label));
+    for (size_t i = 0; i < n; i++)
+        widest = fmax(widest, tp_text_pixels(bars[i].label) * (bars[i].kind == TP_BAR_SUBJECT ? TP_BOLD : 1));
     return fmin(widest, MOST_LABEL);
 }
 
@@ -43,7 +44,7 @@ char *tp_chart_bars(const char *title, const tp_bar *bars, size_t n, double refe
     for (size_t i = 0; i < n; i++, y += ROW) {
         if (i > 0 && bars[i].apart) y += GAP;
         double middle = y + ROW / 2.0;
-        char *label = tp_text_clip(bars[i].label, MOST_LABEL);
+        char *label = tp_text_clip(bars[i].label, MOST_LABEL / (bars[i].kind == TP_BAR_SUBJECT ? TP_BOLD : 1));
         tp_svg_text(&svg, left - 8, middle + 4, TP_ANCHOR_END, bars[i].kind == TP_BAR_SUBJECT ? "strong" : NULL, label);
         tp_free(label);
         if (isnan(bars[i].value)) continue;

@@ -3,8 +3,8 @@
 #include "report/chart.h"
 
 #include "base/mem.h"
-#include "report/number.h"
 #include "report/axis.h"
+#include "report/number.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -122,7 +122,7 @@ static void draw_names(tp_svg *svg, const tp_series *series, size_t n, const tp_
 }
 
 char *tp_chart_lines(const char *title, const tp_lines_axes *axes, const tp_series *series, size_t n) {
-    extent across = {NAN, NAN}, up = {axes->y_low, axes->y_high};
+    extent across = {axes->x_low, NAN}, up = {axes->y_low, axes->y_high};
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < series[i].n; k++) {
             if (!isfinite(series[i].y[k])) continue;
@@ -133,12 +133,12 @@ char *tp_chart_lines(const char *title, const tp_lines_axes *axes, const tp_seri
         }
     double names = widest_name(series, n), to = TP_PANEL_WIDTH - (names > 0 ? names + 8 : 12);
     tp_axis y = axes->y_log ? tp_axis_log(up.low, up.high, 6, HEIGHT - BOTTOM, TOP)
-                             : tp_axis_round(up.low, up.high, 6, HEIGHT - BOTTOM, TOP);
+                            : tp_axis_round(up.low, up.high, 6, HEIGHT - BOTTOM, TOP);
     double left = 0;
     char text[TP_NUMBER_SIZE];
     for (size_t t = 0; t < y.n_ticks; t++) left = fmax(left, tp_text_pixels(tick_text(&y, y.ticks[t], text)));
     tp_axis x = axes->x_log ? tp_axis_log(across.low, across.high, 9, left + 10, to)
-                             : tp_axis_exact(across.low, across.high, 6, left + 10, to);
+                            : tp_axis_exact(across.low, across.high, 6, left + 10, to);
     tp_svg svg = tp_svg_begin(TP_PANEL_WIDTH, HEIGHT, title, NULL);
     draw_axes(&svg, axes, &x, &y);
     for (size_t i = 0; i < n; i++) draw_series(&svg, &series[i], &x, &y);

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { MOST_NAMED = 20, MOST_LABEL = 132, NAMED_CELL = 30, LEAST_CELL = 20, TEN = 10 };
+enum { MOST_NAMED = 20, MOST_LABEL = 132, NAMED_CELL = 40, LEAST_CELL = 20, TEN = 10 };
 
 /* ---- confusion ---- */
 
@@ -84,8 +84,9 @@ char *tp_chart_matrix(const char *title, const size_t *counts, size_t n_rows, si
     if (named) m.cell = fmin(fmax(m.cell, LEAST_CELL), NAMED_CELL);
     double right = m.left + m.cell * (double)n_columns, bottom = m.top + m.cell * (double)n_rows;
     *wide = right + 1 > TP_PANEL_WIDTH;
-    tp_svg svg = tp_svg_begin(fmax(right + 1, TP_PANEL_WIDTH), bottom + 2, title,
-                              "A row for each true class, a column for each answer; darker cells hold more of their row.");
+    tp_svg svg =
+        tp_svg_begin(fmax(right + 1, TP_PANEL_WIDTH), bottom + 2, title,
+                     "A row for each true class, a column for each answer; darker cells hold more of their row.");
     tp_svg_rect(&svg, m.left, m.top, right - m.left, bottom - m.top, "frame", NULL);
     draw_cells(&svg, &m, named);
     if (named)

@@ -35,7 +35,8 @@ static void name_classes(tp_svg *svg, const double *at, const int32_t *classes, 
     place *places = tp_alloc(n_classes * sizeof *places);
     for (size_t c = 0; c < n_classes; c++) places[c].class = c;
     for (size_t i = 0; i < n; i++) {
-        if (classes[i] < 0 || (size_t)classes[i] >= n_classes || !isfinite(at[2 * i]) || !isfinite(at[2 * i + 1])) continue;
+        if (classes[i] < 0 || (size_t)classes[i] >= n_classes || !isfinite(at[2 * i]) || !isfinite(at[2 * i + 1]))
+            continue;
         place *p = &places[classes[i]];
         p->x += at[2 * i];
         p->y += at[2 * i + 1];

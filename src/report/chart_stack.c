@@ -2,13 +2,13 @@
 #include "report/chart.h"
 
 #include "base/mem.h"
-#include "report/number.h"
 #include "report/axis.h"
+#include "report/number.h"
 
 #include <math.h>
 #include <stdio.h>
 
-enum { ROW = 22, BAR = 12, LEGEND = 24, BOTTOM = 38, VALUE = 44, MOST_LABEL = 150 };
+enum { ROW = 22, BAR = 12, LEGEND = 24, BOTTOM = 38, VALUE = 44, MOST_LABEL = 170 };
 
 static double sum_of(const tp_stack *stack, size_t n_parts) {
     double sum = NAN;
@@ -32,7 +32,7 @@ char *tp_chart_stack(const char *title, const tp_stack *stacks, size_t n, const 
                      const char *unit) {
     double label = 40, most = 0;
     for (size_t i = 0; i < n; i++) {
-        label = fmax(label, tp_text_pixels(stacks[i].label));
+        label = fmax(label, tp_text_pixels(stacks[i].label) * (stacks[i].strong ? TP_BOLD : 1));
         most = fmax(most, sum_of(&stacks[i], n_parts)); /* fmax takes no NAN */
     }
     double left = fmin(label, MOST_LABEL) + 8, bottom = LEGEND + ROW * (double)n;
@@ -48,7 +48,7 @@ char *tp_chart_stack(const char *title, const tp_stack *stacks, size_t n, const 
     tp_svg_text(&svg, (x.from + x.to) / 2, bottom + 31, TP_ANCHOR_MIDDLE, "tick", unit);
     for (size_t i = 0; i < n; i++) {
         double middle = LEGEND + ROW * ((double)i + 0.5), from = 0;
-        char *name = tp_text_clip(stacks[i].label, MOST_LABEL);
+        char *name = tp_text_clip(stacks[i].label, MOST_LABEL / (stacks[i].strong ? TP_BOLD : 1));
         tp_svg_text(&svg, left - 8, middle + 4, TP_ANCHOR_END, stacks[i].strong ? "strong" : NULL, name);
         tp_free(name);
         for (size_t p = 0; p < n_parts; p++) {

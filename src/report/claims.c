@@ -23,15 +23,14 @@ static tp_claim beats(const tp_report_group *g, const char *const *names) {
     double gap, p = holm_of(g, other);
     tp_interval interval = tp_report_gap(g, other, &gap);
     tp_claim claim = {.made = true, .tone = p >= level ? TP_TONE_OPEN : gap > 0 ? TP_TONE_YES : TP_TONE_NO};
-    const char *word = claim.tone == TP_TONE_YES ? "yes" : claim.tone == TP_TONE_NO ? "no" : "not told apart";
     char points[TP_NUMBER_SIZE], low[TP_NUMBER_SIZE], high[TP_NUMBER_SIZE], chance[TP_NUMBER_SIZE];
     char ours[TP_NUMBER_SIZE], theirs[TP_NUMBER_SIZE];
     tp_number_signed(100 * gap, 1, points);
     tp_number_p(p, chance);
-    claim.brief = tp_format("%s\n%s points\n%s", word, points, chance);
+    claim.brief = tp_format("%s\n%s points\n%s", tp_verdict_word(claim.tone), points, chance);
     char *name = tp_report_row_name(other);
     claim.sentence =
-        tp_format("%s. The bridge is right in %s %%, %s in %s %%: %s points (95 %% interval %s to %s), %s.%s", word,
+        tp_format("The bridge is right in %s %%, “%s” in %s %%: %s points (95 %% interval %s to %s), %s.%s",
                   tp_number_percent(g->bridge->mean, ours), name, tp_number_percent(other->mean, theirs), points,
                   tp_number_signed(100 * interval.low, 1, low), tp_number_signed(100 * interval.high, 1, high), chance,
                   claim.tone != TP_TONE_OPEN ? ""
@@ -48,14 +47,13 @@ static tp_claim beats(const tp_report_group *g, const char *const *names) {
 static bool is_above_blind(const tp_report_group *g, const tp_row_summary *row, size_t n_controls, double *blind) {
     size_t rows = g->results[0]->truth.n;
     *blind = tp_blind_accuracy(g->results, g->n, row);
-    tp_interval interval =
-        tp_wilson((size_t)llround(row->mean * (double)rows), rows, 1 - level / (double)n_controls);
+    tp_interval interval = tp_wilson((size_t)llround(row->mean * (double)rows), rows, 1 - level / (double)n_controls);
     return interval.low > *blind;
 }
 
 /* Controls that destroy the source are judged in the bridge's own reading. */
 static bool is_control(const tp_report_group *g, const tp_row_summary *row) {
-    return row->method->control && row->reading == g->bridge->reading;
+    return tp_report_is_control(row->method) && row->reading == g->bridge->reading;
 }
 
 static tp_claim communicates(const tp_report_group *g) {
@@ -78,10 +76,9 @@ static tp_claim communicates(const tp_report_group *g) {
     tp_claim claim = {.made = true, .tone = n_failed == 0 && heard ? TP_TONE_YES : TP_TONE_NO};
     const tp_row_summary *shuffled = tp_report_row(g, tp_method_shuffled.name, g->bridge->reading);
     tp_str brief = {0}, sentence = {0};
-    tp_str_append_text(&brief, claim.tone == TP_TONE_YES ? "yes" : "no");
+    tp_str_append_text(&brief, tp_verdict_word(claim.tone));
     if (shuffled) tp_str_appendf(&brief, "\nshuffled %s %%", tp_number_percent(shuffled->mean, a));
     tp_str_appendf(&brief, "\nbridge %s %%", tp_number_percent(g->bridge->mean, a));
-    tp_str_appendf(&sentence, "%s. ", claim.tone == TP_TONE_YES ? "yes" : "no");
     if (!heard)
         tp_str_appendf(&sentence,
                        "The bridge itself (%s %%) is not above the same answers given without looking (%s %%). ",
@@ -115,10 +112,11 @@ static tp_claim faster(const tp_report_group *g, const char *const *names, const
     char factor[TP_NUMBER_SIZE], ours[TP_NUMBER_SIZE], theirs[TP_NUMBER_SIZE];
     tp_number_short(ratio >= 1 ? ratio : 1 / ratio, factor);
     tp_claim claim = {.made = true, .tone = ratio > 1 ? TP_TONE_YES : TP_TONE_NO};
-    claim.brief = tp_format("%s\n%s× %s", ratio > 1 ? "yes" : "no", factor, ratio > 1 ? "faster" : "slower");
-    claim.sentence = tp_format("%s. One text takes the bridge %s ms and %s %s ms: %s times %s.", ratio > 1 ? "yes" : "no",
-                               tp_number_short(g->bridge->total_ms, ours), what, tp_number_short(other->total_ms, theirs),
-                               factor, ratio > 1 ? "faster" : "slower");
+    const char *than = ratio > 1 ? "faster" : "slower";
+    claim.brief = tp_format("%s\n%s× %s", tp_verdict_word(claim.tone), factor, than);
+    claim.sentence = tp_format("One text takes the bridge %s ms and %s %s ms: %s times %s.",
+                               tp_number_short(g->bridge->total_ms, ours), what,
+                               tp_number_short(other->total_ms, theirs), factor, than);
     return claim;
 }
 
@@ -131,11 +129,11 @@ static tp_claim smaller(const tp_report_group *g) {
     char factor[TP_NUMBER_SIZE], ours[TP_NUMBER_SIZE], theirs[TP_NUMBER_SIZE];
     tp_number_short(ratio >= 1 ? ratio : 1 / ratio, factor);
     tp_claim claim = {.made = true, .tone = ratio < 1 ? TP_TONE_YES : TP_TONE_NO};
-    const char *word = ratio < 1 ? "yes" : "no", *than = ratio < 1 ? "less" : "more";
-    claim.brief = tp_format("%s\n%s× %s", word, factor, than);
-    claim.sentence = tp_format("%s. The packet of soft tokens takes %s bytes, the text itself %s on average: %s times %s.",
-                               word, tp_number_short(g->bridge->bytes, ours), tp_number_short(text->bytes, theirs), factor,
-                               than);
+    const char *than = ratio < 1 ? "less" : "more";
+    claim.brief = tp_format("%s\n%s× %s", tp_verdict_word(claim.tone), factor, than);
+    claim.sentence =
+        tp_format("The packet of soft tokens takes %s bytes, the text itself %s on average: %s times %s.",
+                  tp_number_short(g->bridge->bytes, ours), tp_number_short(text->bytes, theirs), factor, than);
     return claim;
 }
 
@@ -143,43 +141,60 @@ static tp_claim smaller(const tp_report_group *g) {
 
 static const char *const words[] = {"words", NULL};
 static const char *const probes[] = {"probe*", NULL};
-static const char *const readers[] = {"receiver*", "few_shot_receiver", "k_shot_receiver", NULL};
-static const char *const relays[] = {"text_relay*", "relay*", "cot*", NULL};
-static const char *const tuned[] = {"prompt_tuning*", "lora*", NULL};
+static const char *const senders[] = {"sender*", NULL};
+static const char *const readers[] = {"receiver", "receiver_shots", NULL};
+static const char *const relays[] = {"text_relay", "relay*", NULL};
+static const char *const equal_bytes[] = {"text_bytes", NULL};
+static const char *const maps[] = {"ridge", "pca", NULL};
+static const char *const tuned[] = {"prompt_tuning", "lora", NULL};
 static const char *const anybody[] = {"*", NULL};
 static const char *const reader_times[] = {"receiver", NULL};
-static const char *const relay_times[] = {"text_relay", "text_relay_short", "text_relay_long", NULL};
+static const char *const relay_times[] = {"text_relay", "relay_word", "relay_long", NULL};
 
 typedef enum kind { BEATS, COMMUNICATES, FASTER, SMALLER } kind;
 
 static const struct {
-    const char *name;
     kind kind;
-    const char *const *names;
-    const char *what;
+    const char *name, *object;
+    const char *const *names; /* methods to compare with */
 } claims[TP_N_CLAIMS] = {
-    {"communication: what it gains comes from the source", COMMUNICATES, NULL, NULL},
-    {"beats the words alone", BEATS, words, NULL},
-    {"beats the linear probe of its layer", BEATS, probes, NULL},
-    {"beats the receiver reading the text", BEATS, readers, NULL},
-    {"beats the text relay", BEATS, relays, NULL},
-    {"beats the tuned receiver", BEATS, tuned, NULL},
-    {"beats every opponent", BEATS, anybody, NULL},
-    {"faster than the receiver reading the text", FASTER, reader_times, "the receiver that reads the text"},
-    {"faster than the text relay", FASTER, relay_times, "the text relay"},
-    {"fewer bytes than the text", SMALLER, NULL, NULL},
+    {COMMUNICATES, "is communication: what it gains comes from the source", NULL, NULL},
+    {BEATS, "beats the words alone", "the words alone", words},
+    {BEATS, "beats the linear probe of its layer", "the linear probe of its layer", probes},
+    {BEATS, "beats the sender's own answer", "the sender's own answer", senders},
+    {BEATS, "beats the receiver reading the text", "the receiver reading the text", readers},
+    {BEATS, "beats the text relay", "the text relay", relays},
+    {BEATS, "beats as many bytes of text", "as many bytes of text", equal_bytes},
+    {BEATS, "beats a map that is solved for", "a map that is solved for", maps},
+    {BEATS, "beats the tuned receiver", "the tuned receiver", tuned},
+    {BEATS, "beats every opponent", "every opponent", anybody},
+    {FASTER, "is faster than the receiver reading the text", "the receiver that reads the text", reader_times},
+    {FASTER, "is faster than the text relay", "the text relay", relay_times},
+    {SMALLER, "takes fewer bytes than the text", NULL, NULL},
 };
 
 const char *tp_claim_name(size_t claim) {
     return claims[claim].name;
 }
 
+const char *tp_claim_object(size_t claim) {
+    return claims[claim].kind == BEATS ? claims[claim].object : NULL;
+}
+
+const char *tp_verdict_word(tp_tone tone) {
+    return tone == TP_TONE_YES ? "yes" : tone == TP_TONE_NO ? "no" : "not told apart";
+}
+
 tp_claim tp_claim_judge(const tp_report_group *group, size_t claim) {
     switch (claims[claim].kind) {
-    case BEATS: return beats(group, claims[claim].names);
-    case COMMUNICATES: return communicates(group);
-    case FASTER: return faster(group, claims[claim].names, claims[claim].what);
-    case SMALLER: return smaller(group);
+    case BEATS:
+        return beats(group, claims[claim].names);
+    case COMMUNICATES:
+        return communicates(group);
+    case FASTER:
+        return faster(group, claims[claim].names, claims[claim].object);
+    case SMALLER:
+        return smaller(group);
     }
     return (tp_claim){0};
 }

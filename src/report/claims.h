@@ -6,17 +6,19 @@
 #include "report/doc.h"
 #include "report/groups.h"
 
-enum { TP_N_CLAIMS = 10 };
+enum { TP_N_CLAIMS = 13 };
 
 typedef struct tp_claim {
     bool made;      /* what it compares was measured; else nothing below is set */
     tp_tone tone;   /* YES, NO, or OPEN: the numbers do not decide */
-    char *brief;    /* for a cell: "no\n−1.2 points\np = 0.30" */
-    char *sentence; /* what was compared, with numbers */
+    char *brief;    /* for a cell, the verdict and figures: "no\n−1.2 points\np = 0.30" */
+    char *sentence; /* what was compared, with numbers, and why it does not hold */
 } tp_claim;
 
-/* "beats the words alone", ... of claim 0 to TP_N_CLAIMS - 1. */
+/* Of claim 0 to TP_N_CLAIMS - 1: "beats the words alone", and the same to be joined with others: "the words alone". */
 const char *tp_claim_name(size_t claim);
+const char *tp_claim_object(size_t claim); /* NULL for a claim that is not about being right more often */
+const char *tp_verdict_word(tp_tone tone); /* "yes", "no", "not told apart" */
 /* What the group says to a claim. Free with tp_claim_free. */
 tp_claim tp_claim_judge(const tp_report_group *group, size_t claim);
 void tp_claim_free(tp_claim *claim);

@@ -1,8 +1,8 @@
 /* A report before it is written: sections, paragraphs, tables and figures in the reader's order.
  *
- * The sections (section_*.c) fill one of these, and a writer per format (writers.h) turns it into HTML, Markdown, CSV or
- * JSON. So all formats hold the same tables, and no section knows what its text will become: all texts here are plain,
- * and escaped by the writer. */
+ * The sections (section_*.c) fill one of these, and a writer per format (writers.h) turns it into HTML, Markdown, CSV
+ * or JSON. So all formats hold the same tables, and no section knows what its text will become: all texts here are
+ * plain, and escaped by the writer. */
 #ifndef TP_REPORT_DOC_H
 #define TP_REPORT_DOC_H
 

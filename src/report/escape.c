@@ -32,12 +32,23 @@ void tp_escape_html(tp_str *out, const char *text) {
     while (*text) {
         const char *c = next(&text, &n);
         switch (*c) {
-        case '&': tp_str_append_text(out, "&amp;"); break;
-        case '<': tp_str_append_text(out, "&lt;"); break;
-        case '>': tp_str_append_text(out, "&gt;"); break;
-        case '"': tp_str_append_text(out, "&quot;"); break;
-        case '\'': tp_str_append_text(out, "&#39;"); break;
-        default: tp_str_append(out, c, n);
+        case '&':
+            tp_str_append_text(out, "&amp;");
+            break;
+        case '<':
+            tp_str_append_text(out, "&lt;");
+            break;
+        case '>':
+            tp_str_append_text(out, "&gt;");
+            break;
+        case '"':
+            tp_str_append_text(out, "&quot;");
+            break;
+        case '\'':
+            tp_str_append_text(out, "&#39;");
+            break;
+        default:
+            tp_str_append(out, c, n);
         }
     }
 }

@@ -63,7 +63,8 @@ static double test_row(const tp_report_group *g, const tp_row_summary *row) {
     double worst = 0;
     int sign = 0;
     for (size_t k = 0; k < g->n; k++) {
-        tp_mcnemar test = tp_results_mcnemar(g->results[k], &tp_method_bridge, g->bridge->reading, row->method, row->reading);
+        tp_mcnemar test =
+            tp_results_mcnemar(g->results[k], &tp_method_bridge, g->bridge->reading, row->method, row->reading);
         int here = (test.b > test.c) - (test.b < test.c);
         worst = fmax(worst, test.p);
         if (here == 0 || (sign && here != sign)) worst = 1;
@@ -155,7 +156,7 @@ const tp_row_summary *tp_report_best(const tp_report_group *group, const char *c
     const tp_row_summary *best = NULL;
     for (size_t i = 0; i < group->summary.n; i++) {
         const tp_row_summary *row = &group->summary.rows[i];
-        if (row->method->control || row->method == &tp_method_bridge) continue;
+        if (!tp_report_is_opponent(row->method)) continue;
         for (size_t k = 0; names[k]; k++)
             if (is_named(row->method->name, names[k]) && (best == NULL || row->mean > best->mean)) best = row;
     }
@@ -187,7 +188,23 @@ tp_interval tp_report_gap(const tp_report_group *group, const tp_row_summary *ro
     return interval;
 }
 
-/* ---- names ---- */
+/* ---- names and kinds ---- */
+
+bool tp_report_is_control(const tp_method *method) {
+    return method->control;
+}
+
+bool tp_report_is_opponent(const tp_method *method) {
+    return !tp_report_is_control(method) && !(method->needs & TP_NEEDS_BRIDGE);
+}
+
+const char *tp_report_kind(const tp_method *m) {
+    if (tp_report_is_control(m)) return "Controls: the source destroyed, they must fail";
+    if (m == &tp_method_bridge) return "The latent relay";
+    if (m == &tp_method_random || m == &tp_method_majority || m == &tp_method_words) return "Without a language model";
+    if (m->needs & TP_NEEDS_TRAINING) return "Trained on the task";
+    return "Reading or relaying text, untrained";
+}
 
 char *tp_report_task_name(const tp_results *results) {
     size_t n = strcspn(results->title, ",;:(");

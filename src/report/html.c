@@ -7,10 +7,25 @@
 #include <math.h>
 #include <string.h>
 
+enum { MANY_COLUMNS = 9 }; /* that take the whole width of the window */
+
 static void element(tp_str *out, const char *tag, const char *attributes, const char *text) {
     tp_str_appendf(out, "<%s%s>", tag, attributes);
     tp_escape_html(out, text);
     tp_str_appendf(out, "</%s>\n", tag);
+}
+
+/* Text of our own: a percent sign stays with its number. */
+static void own_element(tp_str *out, const char *tag, const char *attributes, const char *text) {
+    tp_str joined = {0};
+    for (const char *c = text; *c; c++) {
+        if (c[0] == ' ' && c[1] == '%')
+            tp_str_append_text(&joined, "\u00a0");
+        else
+            tp_str_append_char(&joined, *c);
+    }
+    element(out, tag, attributes, joined.data ? joined.data : "");
+    tp_str_free(&joined);
 }
 
 static void contents(tp_str *out, const tp_doc *doc) {
@@ -46,7 +61,8 @@ static void cell(tp_str *out, const tp_sheet *s, size_t row, size_t column) {
     const char *tone = c ? tones[c->tone] : "", *tag = column == 0 ? "th" : "td";
     const char *kind = k->number ? "num" : k->prose ? "prose" : "";
     tp_str_appendf(out, "<%s%s", tag, column == 0 ? " scope=\"row\"" : "");
-    if (*tone || *kind) tp_str_appendf(out, " class=\"%s%s%s\"", kind, *tone && *kind ? " " : "", tone);
+    const char *lines = *tone && strchr(c->text, '\n') ? " lines" : "";
+    if (*tone || *kind) tp_str_appendf(out, " class=\"%s%s%s%s\"", kind, *tone && *kind ? " " : "", tone, lines);
     tp_str_append_char(out, '>');
     if (c) tp_escape_html(out, c->text);
     tp_str_appendf(out, "</%s>", tag);
@@ -54,10 +70,13 @@ static void cell(tp_str *out, const tp_sheet *s, size_t row, size_t column) {
 
 static void table(tp_str *out, const tp_block *b) {
     const tp_sheet *s = &b->sheet;
-    tp_str_append_text(out, "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"");
+    tp_str_appendf(out, "<div class=\"scroll%s\" role=\"region\" tabindex=\"0\" aria-label=\"",
+                   s->n_columns > MANY_COLUMNS ? " full" : "");
     tp_escape_html(out, b->text);
     tp_str_append_text(out, "\"><table>\n");
-    element(out, "caption", "", b->text);
+    tp_str_append_text(out, "<caption>");
+    own_element(out, "span", "", b->text); /* which stays in view where the table is wider than the screen */
+    tp_str_append_text(out, "</caption>\n");
     tp_str_append_text(out, "<thead><tr>");
     for (size_t c = 0; c < s->n_columns; c++) {
         tp_str_appendf(out, "<th scope=\"col\"%s>", s->columns[c].number ? " class=\"num\"" : "");
@@ -83,7 +102,7 @@ static void table(tp_str *out, const tp_block *b) {
 
 static void figure(tp_str *out, const tp_block *b) {
     tp_str_appendf(out, "<figure%s>", b->wide ? " class=\"wide\"" : "");
-    element(out, "figcaption", "", b->text);
+    own_element(out, "figcaption", "", b->text);
     if (b->wide) {
         tp_str_append_text(out, "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"");
         tp_escape_html(out, b->text);
@@ -122,14 +141,30 @@ static void block(tp_str *out, const tp_doc *doc, size_t i) {
     bool panel = is_panel(doc, i);
     if (panel && (i == 0 || !is_panel(doc, i - 1))) tp_str_append_text(out, "<div class=\"panels\">\n");
     switch (b->kind) {
-    case TP_BLOCK_SECTION: section(out, b); break;
-    case TP_BLOCK_PART: element(out, "h3", "", b->text); break;
-    case TP_BLOCK_TEXT: element(out, "p", "", b->text); break;
-    case TP_BLOCK_NOTE: element(out, "p", " class=\"note\"", b->text); break;
-    case TP_BLOCK_TABLE: table(out, b); break;
-    case TP_BLOCK_FIGURE: figure(out, b); break;
-    case TP_BLOCK_MARKED: marked(out, b); break;
-    case TP_BLOCK_CODE: code(out, b); break;
+    case TP_BLOCK_SECTION:
+        section(out, b);
+        break;
+    case TP_BLOCK_PART:
+        element(out, "h3", "", b->text);
+        break;
+    case TP_BLOCK_TEXT:
+        own_element(out, "p", "", b->text);
+        break;
+    case TP_BLOCK_NOTE:
+        own_element(out, "p", " class=\"note\"", b->text);
+        break;
+    case TP_BLOCK_TABLE:
+        table(out, b);
+        break;
+    case TP_BLOCK_FIGURE:
+        figure(out, b);
+        break;
+    case TP_BLOCK_MARKED:
+        marked(out, b);
+        break;
+    case TP_BLOCK_CODE:
+        code(out, b);
+        break;
     }
     if (panel && !is_panel(doc, i + 1)) tp_str_append_text(out, "</div>\n");
 }

@@ -11,7 +11,7 @@ typedef struct tp_report_run {
     json_t *outcome;     /* train.json */
     json_t *inspect;     /* what `telepathy inspect --json` printed */
     json_t *latency;     /* the curve over the text's length */
-    json_t *origin;      /* what the registry knows of how the run came about: git revision, machine, times */
+    json_t *origin;      /* what the registry knows of how the run came about: revision, machine, seconds */
 } tp_report_run;
 
 typedef struct tp_report_runs {

@@ -62,14 +62,25 @@ char *tp_doc_markdown(const tp_doc *doc) {
     for (size_t i = 0; i < doc->n; i++) {
         const tp_block *b = &doc->blocks[i];
         switch (b->kind) {
-        case TP_BLOCK_SECTION: line(&out, "## ", b->text, "\n\n"); break;
-        case TP_BLOCK_PART: line(&out, "### ", b->text, "\n\n"); break;
+        case TP_BLOCK_SECTION:
+            line(&out, "## ", b->text, "\n\n");
+            break;
+        case TP_BLOCK_PART:
+            line(&out, "### ", b->text, "\n\n");
+            break;
         case TP_BLOCK_TEXT:
-        case TP_BLOCK_NOTE: line(&out, "", b->text, "\n\n"); break;
-        case TP_BLOCK_TABLE: table(&out, b); break;
-        case TP_BLOCK_CODE: code(&out, b); break;
+        case TP_BLOCK_NOTE:
+            line(&out, "", b->text, "\n\n");
+            break;
+        case TP_BLOCK_TABLE:
+            table(&out, b);
+            break;
+        case TP_BLOCK_CODE:
+            code(&out, b);
+            break;
         case TP_BLOCK_FIGURE:
-        case TP_BLOCK_MARKED: break;
+        case TP_BLOCK_MARKED:
+            break;
         }
     }
     return tp_str_take(&out);

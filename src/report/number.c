@@ -51,9 +51,9 @@ const char *tp_number_p(double p, char out[TP_NUMBER_SIZE]) {
     out[0] = '\0';
     if (isnan(p)) return out;
     if (p < 0.001)
-        snprintf(out, TP_NUMBER_SIZE, "p < 0.001");
+        snprintf(out, TP_NUMBER_SIZE, "p\u00a0<\u00a00.001");
     else
-        snprintf(out, TP_NUMBER_SIZE, "p = %.40s", tp_number_fixed(p, p < 0.1 ? 3 : 2, digits));
+        snprintf(out, TP_NUMBER_SIZE, "p\u00a0=\u00a0%.40s", tp_number_fixed(p, p < 0.1 ? 3 : 2, digits));
     return out;
 }
 

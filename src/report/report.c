@@ -46,7 +46,10 @@ static void head(tp_doc *doc, const tp_report_view *view) {
     const tp_results *first = tp_report_main(&view->groups, 0)->results[0];
     tp_str tasks = {0};
     for (size_t k = 0; k < n_tasks; k++) {
-        tp_str_appendf(&tasks, "%s%s", k == 0 ? "" : k + 1 == n_tasks ? " and " : ", ",
+        tp_str_appendf(&tasks, "%s%s",
+                       k == 0             ? ""
+                       : k + 1 == n_tasks ? " and "
+                                          : ", ",
                        tp_report_main(&view->groups, k)->results[0]->task);
     }
     for (size_t i = 0; i < view->groups.n; i++) n_runs += view->groups.items[i].n;
@@ -81,10 +84,18 @@ char *tp_report_make(const char *const *folders, size_t n, tp_report_format form
     tp_doc *doc = compose(&view);
     char *text = NULL;
     switch (format) {
-    case TP_REPORT_HTML: text = tp_doc_html(doc); break;
-    case TP_REPORT_MARKDOWN: text = tp_doc_markdown(doc); break;
-    case TP_REPORT_CSV: text = tp_doc_csv(doc); break;
-    case TP_REPORT_JSON: text = tp_doc_json(doc); break;
+    case TP_REPORT_HTML:
+        text = tp_doc_html(doc);
+        break;
+    case TP_REPORT_MARKDOWN:
+        text = tp_doc_markdown(doc);
+        break;
+    case TP_REPORT_CSV:
+        text = tp_doc_csv(doc);
+        break;
+    case TP_REPORT_JSON:
+        text = tp_doc_json(doc);
+        break;
     }
     tp_doc_free(doc);
     tp_report_groups_free(&view.groups);

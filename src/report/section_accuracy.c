@@ -33,9 +33,9 @@ static void chart(tp_doc *doc, const tp_report_group *g) {
                              100 * row->mean,
                              100 * row->interval.low,
                              100 * row->interval.high,
-                             row->method == &tp_method_bridge ? TP_BAR_SUBJECT
-                             : row->method->control           ? TP_BAR_CONTROL
-                                                              : TP_BAR_PLAIN,
+                             row->method == &tp_method_bridge    ? TP_BAR_SUBJECT
+                             : tp_report_is_control(row->method) ? TP_BAR_CONTROL
+                                                                 : TP_BAR_PLAIN,
                              kind != NULL && strcmp(kind, here) != 0};
         kind = here;
     }
@@ -43,7 +43,8 @@ static void chart(tp_doc *doc, const tp_report_group *g) {
     char top[TP_NUMBER_SIZE], ours[TP_NUMBER_SIZE], level[TP_NUMBER_SIZE];
     char *reference = majority ? tp_format("the most frequent label: %s %%", tp_number_percent(majority->mean, level))
                                : tp_format("any label: %s %%", tp_number_fixed(100.0 / fmax(r->n_labels, 1), 1, level));
-    char *svg = tp_chart_bars(r->title, bars, n, majority ? 100 * majority->mean : 100.0 / fmax(r->n_labels, 1), reference);
+    char *svg =
+        tp_chart_bars(r->title, bars, n, majority ? 100 * majority->mean : 100.0 / fmax(r->n_labels, 1), reference);
     if (best == NULL)
         tp_doc_figure(doc, svg, false, "%s: right answers, %%", r->task);
     else if (best == g->bridge)
@@ -70,7 +71,8 @@ bool tp_section_accuracy(tp_doc *doc, const tp_report_view *view) {
         chart(doc, g);
     }
     if (any)
-        tp_doc_note(doc, "Thin lines are 95 %% intervals. Outlined bars are controls, which must not rise above the dashed "
-                         "line by more than chance. Language models are shown in the reading in which the bridge is judged.");
+        tp_doc_note(
+            doc, "Thin lines are 95 %% intervals. Outlined bars are controls, which must not rise above the dashed "
+                 "line by more than chance. Language models are shown in the reading in which the bridge is judged.");
     return any;
 }

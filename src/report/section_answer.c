@@ -11,12 +11,13 @@
 static void question(tp_doc *doc, const tp_report_view *view) {
     const tp_results *r = tp_report_main(&view->groups, 0)->results[0];
     char *sender = tp_report_short_name(r->sender), *receiver = tp_report_short_name(r->receiver);
-    tp_doc_text(doc,
-                "One language model, the sender (%s), reads a text and stops part of the way up its layers. A small "
-                "trained bridge turns its hidden states into a few soft tokens. Another model, the receiver (%s), gets "
-                "these instead of the text, and answers. Does it know what the sender read, and is that worth more than "
-                "what simpler ways give on the same texts?",
-                sender, receiver);
+    tp_doc_text(
+        doc,
+        "One language model, the sender (%s), reads a text and stops part of the way up its layers. A small "
+        "trained bridge turns its hidden states into a few soft tokens. Another model, the receiver (%s), gets "
+        "these instead of the text, and answers. Does it know what the sender read, and is that worth more than "
+        "what simpler ways give on the same texts?",
+        sender, receiver);
     bool synthetic = false;
     for (size_t k = 0; k < view->groups.n_main; k++)
         synthetic = synthetic || tp_report_main(&view->groups, k)->results[0]->synthetic;
@@ -27,41 +28,93 @@ static void question(tp_doc *doc, const tp_report_view *view) {
     tp_free(receiver);
 }
 
-/* "yes on 3 of 4 tasks, no on 1" for each claim, in one paragraph. */
+/* How the tasks decide a claim: [tone], and how many could say. */
+typedef struct tally {
+    size_t n[4], made;
+} tally;
+
+static tally count(const tp_claim *verdicts, size_t n_tasks, size_t claim) {
+    tally t = {0};
+    for (size_t k = 0; k < n_tasks; k++) {
+        const tp_claim *v = &verdicts[claim * n_tasks + k];
+        if (v->made) t.n[v->tone]++, t.made++;
+    }
+    return t;
+}
+
+/* "It beats the linear probe of its layer and the text relay on 3 of 4 tasks." A sentence for each claim would tire:
+ * those of which `wanted` tasks of `made` say yes, and `open` cannot tell, share one. */
+static void beaten(tp_str *text, const tp_claim *verdicts, size_t n_tasks, size_t made, size_t wanted, size_t open) {
+    size_t n = 0, last = 0;
+    for (size_t pass = 0; pass < 2; pass++) {
+        size_t at = 0;
+        for (size_t c = 0; c < TP_N_CLAIMS; c++) {
+            tally t = count(verdicts, n_tasks, c);
+            if (tp_claim_object(c) == NULL || t.made != made || t.n[TP_TONE_YES] != wanted || t.n[TP_TONE_OPEN] != open)
+                continue;
+            if (pass == 0) {
+                n++;
+                last = c;
+                continue;
+            }
+            if (at == 0 && made > 1)
+                tp_str_append_text(text, " It beats ");
+            else if (at == 0)
+                tp_str_append_text(text, wanted ? " It beats "
+                                         : open ? " It is not told apart from "
+                                                : " It loses to ");
+            else
+                tp_str_append_text(text, c == last ? " and " : ", ");
+            tp_str_append_text(text, tp_claim_object(c));
+            at++;
+        }
+        if (n == 0) return;
+    }
+    if (made > 1) {
+        if (wanted)
+            tp_str_appendf(text, " on %zu of %zu tasks", wanted, made);
+        else
+            tp_str_appendf(text, " on none of %zu tasks", made);
+        if (open) tp_str_appendf(text, " (and may on %zu: too close to tell)", open);
+    }
+    if (made == 1 && n_tasks > 1) tp_str_append_text(text, " (measured on one task)");
+    tp_str_append_char(text, '.');
+}
+
+/* The claims that are not about being right more often: the first, whether it is communication, or those behind it. */
+static void costs(tp_str *text, const tp_claim *verdicts, size_t n_tasks, bool first) {
+    for (size_t c = 0; c < TP_N_CLAIMS; c++) {
+        tally t = count(verdicts, n_tasks, c);
+        if (tp_claim_object(c) || t.made == 0 || (c == 0) != first) continue;
+        if (c == 0)
+            tp_str_append_text(text, " What it gains comes from the source");
+        else
+            tp_str_appendf(text, " It %s", tp_claim_name(c));
+        if (t.made == 1)
+            tp_str_appendf(text, ": %s.", tp_verdict_word(t.n[TP_TONE_YES] ? TP_TONE_YES : TP_TONE_NO));
+        else
+            tp_str_appendf(text, " on %zu of %zu tasks.", t.n[TP_TONE_YES], t.made);
+    }
+}
+
+/* The answer in one paragraph. */
 static void summary(tp_doc *doc, const tp_claim *verdicts, size_t n_tasks) {
     tp_str text = {0};
-    for (size_t c = 0; c < TP_N_CLAIMS; c++) {
-        size_t n[4] = {0}, made = 0;
-        for (size_t k = 0; k < n_tasks; k++) {
-            const tp_claim *v = &verdicts[c * n_tasks + k];
-            if (v->made) n[v->tone]++, made++;
-        }
-        if (made == 0) continue;
-        tp_str_appendf(&text, "%s%s: ", text.len ? "; " : "", tp_claim_name(c));
-        if (made == 1) {
-            tp_str_append_text(&text, n[TP_TONE_YES] ? "yes" : n[TP_TONE_NO] ? "no" : "not told apart");
-            continue;
-        }
-        const char *comma = "";
-        static const struct {
-            tp_tone tone;
-            const char *word;
-        } words[] = {{TP_TONE_YES, "yes"}, {TP_TONE_NO, "no"}, {TP_TONE_OPEN, "not told apart"}};
-        for (int w = 0; w < 3; w++) {
-            if (n[words[w].tone] == 0) continue;
-            tp_str_appendf(&text, "%s%s on %zu", comma, words[w].word, n[words[w].tone]);
-            if (*comma == '\0') tp_str_appendf(&text, " of %zu tasks", made);
-            comma = ", ";
-        }
-    }
-    if (text.len) tp_doc_text(doc, "The bridge, in short. %s.", text.data);
+    tp_str_append_text(&text, "In short.");
+    costs(&text, verdicts, n_tasks, true);
+    for (size_t made = n_tasks; made > 0; made--)
+        for (size_t wanted = made + 1; wanted-- > 0;)
+            for (size_t open = 0; open <= made - wanted; open++) beaten(&text, verdicts, n_tasks, made, wanted, open);
+    costs(&text, verdicts, n_tasks, false);
+    tp_doc_text(doc, "%s", text.data);
     tp_str_free(&text);
 }
 
 static void overview(tp_doc *doc, const tp_report_view *view, const tp_claim *verdicts) {
     size_t n_tasks = view->groups.n_main;
-    tp_sheet *s = tp_doc_table(doc, "verdicts", "Does the bridge keep its promises? Differences in points of accuracy; p by "
-                                                "McNemar's test, corrected by Holm over the whole table below.");
+    tp_sheet *s = tp_doc_table(doc, "verdicts",
+                               "Does the bridge keep its promises? Differences in points of accuracy; p by "
+                               "McNemar's test, corrected by Holm over the whole table below.");
     tp_sheet_column(s, "<the bridge ...");
     for (size_t k = 0; k < n_tasks; k++) {
         char *heading = tp_format("<%s", tp_report_main(&view->groups, k)->results[0]->task);
@@ -83,7 +136,8 @@ static void overview(tp_doc *doc, const tp_report_view *view, const tp_claim *ve
 static void reasons(tp_doc *doc, const tp_report_view *view, const tp_claim *verdicts) {
     size_t n_tasks = view->groups.n_main;
     tp_sheet *s = tp_doc_table(doc, "reasons", "What each verdict rests on");
-    tp_sheet_column(s, "<claim");
+    tp_sheet_column(s, "<the bridge ...");
+    tp_sheet_column(s, "<verdict");
     tp_sheet_column(s, "=what the numbers say");
     for (size_t k = 0; k < n_tasks; k++) {
         char *name = tp_report_task_name(tp_report_main(&view->groups, k)->results[0]);
@@ -94,7 +148,8 @@ static void reasons(tp_doc *doc, const tp_report_view *view, const tp_claim *ver
             if (first) tp_sheet_group_row(s, name);
             first = false;
             tp_sheet_text(s, "%s", tp_claim_name(c));
-            tp_sheet_value(s, v->tone, NAN, "%s", v->sentence);
+            tp_sheet_value(s, v->tone, NAN, "%s", tp_verdict_word(v->tone));
+            tp_sheet_text(s, "%s", v->sentence);
         }
         tp_free(name);
     }

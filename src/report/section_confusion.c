@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MANY = 20, MOST_PAIRS = 12 };
+enum { MANY = 20, MOST_PAIRS = 12, FEW = 6 };
 
 typedef struct confusion {
     size_t *counts; /* [n, n + 1] summed over runs; the last column: no label named */
@@ -63,8 +63,8 @@ static pair *mistakes(const confusion *c, size_t *n) {
     return pairs;
 }
 
-/* An order in which classes that are confused stand side by side: a chain that goes on with the class most confused with
- * its end, or the next one that is left. */
+/* An order in which classes that are confused stand side by side: a chain that goes on with the class most confused
+ * with its end, or the next one that is left. */
 static void chain(const confusion *c, size_t *order) {
     bool *taken = tp_alloc(c->n * sizeof *taken + 1);
     size_t columns = c->n + 1, end = 0;
@@ -136,17 +136,18 @@ static void one_task(tp_doc *doc, const tp_report_group *g, bool tables) {
         if (c.n > MANY) chain(&c, order);
         confusion shown = reordered(&c, order);
         char *svg = draw(&shown, "Confusion of classes", &wide);
-        const char *seeds = g->n > 1 ? ", all seeds together" : "", *ordered = c.n > MANY ? ", ordered by confusion" : "";
+        const char *seeds = g->n > 1 ? ", all seeds together" : "",
+                   *ordered = c.n > MANY ? ", ordered by confusion" : "";
         if (n == 0)
             tp_doc_figure(doc, svg, wide, "%s: no mistakes%s", g->results[0]->task, seeds);
         else
             tp_doc_figure(doc, svg, wide, "%s: most often “%s” is answered “%s”, %s %% of its rows%s%s",
                           g->results[0]->task, c.names[pairs[0].truth], c.names[pairs[0].answer],
-                          tp_number_percent((double)pairs[0].count / (double)row_total(&c, pairs[0].truth), share), seeds,
-                          ordered);
+                          tp_number_percent((double)pairs[0].count / (double)row_total(&c, pairs[0].truth), share),
+                          seeds, ordered);
         free_confusion(&shown);
         tp_free(order);
-    } else if (c.n > 2 && n > 0) {
+    } else if (c.n > FEW && n > 0) { /* fewer can be read off the matrix */
         pairs_table(doc, g, &c, pairs, n);
     }
     tp_free(pairs);

@@ -22,11 +22,12 @@ static void p_cell(tp_sheet *s, double p) {
 }
 
 static void numbers(tp_doc *doc, const tp_report_view *view) {
-    static const char *const columns[] = {"<method",  "<reading", ">right %", ">±",     ">from",   ">to",
-                                          "<each seed", ">invalid %", ">p",   ">p Holm", ">S ms",  ">B ms",
-                                          ">R ms",    ">texts/s", ">bytes"};
-    tp_sheet *s = tp_doc_table(doc, "details", "Every number. From, to: 95 %% interval; S, B, R: sender, bridge and "
-                                               "receiver, one text at a time; bytes cross from sender to receiver");
+    static const char *const columns[] = {"<method", "<reading",   ">right %",   ">±",       ">from",
+                                          ">to",     "<each seed", ">invalid %", ">p",       ">p Holm",
+                                          ">S ms",   ">B ms",      ">R ms",      ">texts/s", ">bytes"};
+    tp_sheet *s = tp_doc_table(doc, "details",
+                               "Every number. From, to: 95 %% interval; S, B, R: sender, bridge and "
+                               "receiver, one text at a time; bytes cross from sender to receiver");
     for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) tp_sheet_column(s, columns[c]);
     for (size_t k = 0; k < view->groups.n_main; k++) {
         const tp_report_group *g = tp_report_main(&view->groups, k);

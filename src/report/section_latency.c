@@ -23,14 +23,19 @@ static void stacks(tp_doc *doc, const tp_report_group *g) {
     }
     char *svg = tp_chart_stack("Milliseconds per text by phase", rows, n, phases, TP_N_PHASES,
                                "milliseconds for one text, median");
+    const char *task = g->results[0]->task;
     char least[TP_NUMBER_SIZE], ours[TP_NUMBER_SIZE];
-    if (g->bridge && quickest && quickest != g->bridge && !isnan(g->bridge->total_ms))
-        tp_doc_figure(doc, svg, false, "%s: the quickest is %s with %s ms a text; the bridge takes %s ms",
-                      g->results[0]->task, quickest->method->title, tp_number_short(quickest->total_ms, least),
-                      tp_number_short(g->bridge->total_ms, ours));
+    tp_number_short(quickest->total_ms, least);
+    if (n == 1)
+        tp_doc_figure(doc, svg, false, "%s: one text takes %s ms", task, least);
+    else if (g->bridge == NULL || isnan(g->bridge->total_ms))
+        tp_doc_figure(doc, svg, false, "%s: quickest of all is “%s”, %s ms a text", task, quickest->method->title,
+                      least);
+    else if (quickest == g->bridge)
+        tp_doc_figure(doc, svg, false, "%s: the bridge is the quickest, %s ms a text", task, least);
     else
-        tp_doc_figure(doc, svg, false, "%s: the quickest is %s with %s ms a text", g->results[0]->task,
-                      quickest->method->title, tp_number_short(quickest->total_ms, least));
+        tp_doc_figure(doc, svg, false, "%s: quickest of all is “%s”, %s ms a text; the bridge takes %s ms", task,
+                      quickest->method->title, least, tp_number_short(g->bridge->total_ms, ours));
     tp_free(rows);
 }
 
@@ -94,17 +99,19 @@ static void curve(tp_doc *doc, const char *task, const point *points, size_t n, 
         y[i] = points[i].ms;
         if (points[i].batch != batch) continue;
         bool new = n_series == 0 || strcmp(series[n_series - 1].name, title_of(points[i].method)) != 0;
-        if (new && n_series == MOST) break;
+        if (new &&n_series == MOST) break;
         if (new)
-            series[n_series++] = (tp_series){.name = title_of(points[i].method), .x = &x[i], .y = &y[i], .marked = true};
+            series[n_series++] =
+                (tp_series){.name = title_of(points[i].method), .x = &x[i], .y = &y[i], .marked = true};
         tp_series *s = &series[n_series - 1];
         s->n = (size_t)(&x[i] - s->x) + 1;
         s->colour = (int)n_series - 1;
     }
     char number[TP_NUMBER_SIZE];
-    tp_lines_axes axes = {"tokens of the text", "ms per text (log)", true, true, NAN, NAN};
+    tp_lines_axes axes = {"tokens of the text", "ms per text (log)", true, true, NAN, NAN, NAN};
     char *svg = tp_chart_lines("Milliseconds per text over its length", &axes, series, n_series);
-    tp_doc_figure(doc, svg, false, "%s: time over the text's length, batch %s", task, tp_number_fixed(batch, 0, number));
+    tp_doc_figure(doc, svg, false, "%s: time over the text's length, batch %s", task,
+                  tp_number_fixed(batch, 0, number));
     tp_free(x);
     tp_free(y);
 }
@@ -136,9 +143,10 @@ bool tp_section_latency(tp_doc *doc, const tp_report_view *view) {
     for (size_t i = 0; i < view->runs->n; i++)
         if (view->runs->items[i].latency) any = curves(doc, &view->runs->items[i]) || any;
     if (any)
-        tp_doc_note(doc, "One text at a time from its bytes to the answer, tokenising included, nothing from a cache: the "
-                         "median of a sample. Where the sender has read the text for another purpose already, its part "
-                         "falls away.");
+        tp_doc_note(doc,
+                    "One text at a time from its bytes to the answer, tokenising included, nothing from a cache: the "
+                    "median of a sample. Where the sender has read the text for another purpose already, its part "
+                    "falls away.");
     else
         tp_doc_cut(doc, start);
     return any;

@@ -65,8 +65,8 @@ static void draw(tp_doc *doc, const tp_results *r, json_t *projection, const cha
             axis_label(projection, 1, y, sizeof y);
         }
         char *svg = tp_chart_scatter(method, p.xy, p.classes, p.n, names, n_names, x, y);
-        tp_doc_figure(doc, svg, false, "%s, %s: the nearest of %zu points is of the same class in %s %%", r->task, method,
-                      p.n, tp_number_percent(neighbours_agree(&p), share));
+        tp_doc_figure(doc, svg, false, "%s, %s: the nearest of %zu points is of the same class in %s %%", r->task,
+                      method, p.n, tp_number_percent(neighbours_agree(&p), share));
     }
     tp_free(names);
     tp_free(p.xy);
@@ -88,8 +88,9 @@ bool tp_section_projection(tp_doc *doc, const tp_report_view *view) {
     }
     bool any = doc->n > start + 1;
     if (any)
-        tp_doc_note(doc, "Each point is the packet of one test text, of the first seed that was inspected. PCA keeps large "
-                         "distances, t-SNE who is near whom.");
+        tp_doc_note(doc,
+                    "Each point is the packet of one test text, of the first seed that was inspected. PCA keeps large "
+                    "distances, t-SNE who is near whom.");
     else
         tp_doc_cut(doc, start);
     return any;

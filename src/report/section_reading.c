@@ -12,7 +12,8 @@
 enum { MOST_EXAMPLES = 2, MOST_COLUMNS = 96, MOST_NEAREST = 5 };
 
 /* The text with its tokens shaded by how much all soft tokens together read of each. */
-static void shaded_text(tp_doc *doc, const char *const *tokens, const double *attention, size_t n_soft, size_t n_tokens) {
+static void shaded_text(tp_doc *doc, const char *const *tokens, const double *attention, size_t n_soft,
+                        size_t n_tokens) {
     double *means = tp_alloc((n_tokens + 1) * sizeof *means), most = 0;
     for (size_t t = 0; t < n_tokens; t++) {
         for (size_t s = 0; s < n_soft; s++) {
@@ -60,8 +61,9 @@ static void nearest(tp_doc *doc, json_t *example, const char *task, double row) 
     json_t *list = json_object_get(example, "nearest"), *near, *one;
     if (json_array_size(list) == 0) return;
     char number[TP_NUMBER_SIZE];
-    tp_sheet *s = tp_doc_table(doc, "nearest", "%s, row %s: the receiver's tokens nearest to each soft token, by cosine",
-                               task, tp_number_fixed(row, 0, number));
+    tp_sheet *s =
+        tp_doc_table(doc, "nearest", "%s, row %s: the receiver's tokens nearest to each soft token, by cosine", task,
+                     tp_number_fixed(row, 0, number));
     tp_sheet_column(s, "<soft token");
     tp_sheet_column(s, "=nearest tokens");
     size_t i, k;

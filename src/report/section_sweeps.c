@@ -1,5 +1,5 @@
-/* What one setting does when nothing else changes: curves over the number of soft tokens, the tapped layer, and the rows
- * trained on; and a table of every other setting that was run. */
+/* What one setting does when nothing else changes: curves over the number of soft tokens, the tapped layer, and the
+ * rows trained on; and a table of every other setting that was run. */
 #include "report/sections.h"
 
 #include "base/mem.h"
@@ -138,8 +138,14 @@ static void curve(tp_doc *doc, const tp_report_view *view, const axis *a) {
         place *family = largest_family(&view->groups, task, a, &members);
         if (members >= 2) {
             double *x = numbers(family, members);
-            series[n] = (tp_series){.name = task, .x = x, .y = x + members, .low = x + 2 * members,
-                                    .high = x + 3 * members, .n = members, .colour = (int)n, .marked = true};
+            series[n] = (tp_series){.name = task,
+                                    .x = x,
+                                    .y = x + members,
+                                    .low = x + 2 * members,
+                                    .high = x + 3 * members,
+                                    .n = members,
+                                    .colour = (int)n,
+                                    .marked = true};
             double moved = fabs(series[n].y[members - 1] - series[n].y[0]);
             if (moved > widest) {
                 widest = moved;
@@ -154,7 +160,7 @@ static void curve(tp_doc *doc, const tp_report_view *view, const axis *a) {
     if (n > 0) {
         const tp_series *most = &series[best_task];
         char from[TP_NUMBER_SIZE], to[TP_NUMBER_SIZE], at[TP_NUMBER_SIZE], end[TP_NUMBER_SIZE];
-        tp_lines_axes lines = {a->label, "bridge right, %", a->logarithmic, false, NAN, NAN};
+        tp_lines_axes lines = {a->label, "bridge right, %", a->logarithmic, false, NAN, NAN, NAN};
         tp_doc_figure(doc, tp_chart_lines(a->title, &lines, series, n), false,
                       "With %s, %s goes from %s %% (at %s) to %s %% (at %s)", a->title, most->name,
                       tp_number_fixed(first, 1, from), tp_number_fixed(most->x[0], 0, at), tp_number_fixed(last, 1, to),
@@ -169,9 +175,8 @@ static void curve(tp_doc *doc, const tp_report_view *view, const axis *a) {
 static void settings(tp_doc *doc, const tp_report_view *view) {
     if (view->groups.n == view->groups.n_main) return;
     tp_sheet *s = tp_doc_table(doc, "settings", "Every setting that was run; the bridge's accuracy in percent");
-    static const char *const columns[] = {"<task",        "<sender",  "<receiver", ">layer", ">soft tokens",
-                                          ">train rows",  "<recipe", ">seeds",    ">right", ">±",
-                                          ">from",        ">to"};
+    static const char *const columns[] = {"<task",   "<sender", "<receiver", ">layer", ">soft tokens", ">train rows",
+                                          "<recipe", ">seeds",  ">right",    ">±",     ">from",        ">to"};
     for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) tp_sheet_column(s, columns[c]);
     for (size_t i = 0; i < view->groups.n; i++) {
         const tp_report_group *g = &view->groups.items[i];

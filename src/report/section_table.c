@@ -7,14 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-const char *tp_report_kind(const tp_method *m) {
-    if (m->control) return "Controls: the source destroyed, they must fail";
-    if (m == &tp_method_bridge) return "The latent relay";
-    if (m == &tp_method_random || m == &tp_method_majority || m == &tp_method_words) return "Without a language model";
-    if (m->needs & TP_NEEDS_TRAINING) return "Trained on the task";
-    return "Reading or relaying text, untrained";
-}
-
 /* The row's cell for a task: accuracy, deviation over seeds, how it stands to the bridge, and the interval. */
 static void cell(tp_sheet *s, const tp_report_group *g, const tp_row_summary *row) {
     char mean[TP_NUMBER_SIZE], std[TP_NUMBER_SIZE], low[TP_NUMBER_SIZE], high[TP_NUMBER_SIZE];
@@ -25,9 +17,9 @@ static void cell(tp_sheet *s, const tp_report_group *g, const tp_row_summary *ro
     double p = g->holm[row - g->summary.rows];
     const char *mark = isnan(p) ? "" : p >= 0.05 ? " =" : row->mean > g->bridge->mean ? " ↑" : " ↓";
     bool spread = row->n_runs > 1 && row->method->seeded;
-    tp_sheet_value(s, TP_TONE_NONE, row->mean, "%s%s%s%s\n%s–%s", tp_number_percent(row->mean, mean), spread ? " ± " : "",
-                   spread ? tp_number_percent(row->std, std) : "", mark, tp_number_percent(row->interval.low, low),
-                   tp_number_percent(row->interval.high, high));
+    tp_sheet_value(s, TP_TONE_NONE, row->mean, "%s%s%s%s\n%s–%s", tp_number_percent(row->mean, mean),
+                   spread ? " ± " : "", spread ? tp_number_percent(row->std, std) : "", mark,
+                   tp_number_percent(row->interval.low, low), tp_number_percent(row->interval.high, high));
 }
 
 static void explain(tp_doc *doc, const tp_report_view *view) {
@@ -37,10 +29,11 @@ static void explain(tp_doc *doc, const tp_report_view *view) {
         several = several || g->n > 1;
         for (size_t i = 0; i < g->summary.n; i++) read = read || g->summary.rows[i].reading != TP_READ_DIRECT;
     }
-    tp_doc_note(doc,
-                "Share of the test rows answered right, in percent%s; below it Wilson's 95 %% interval for the number of "
-                "test rows.",
-                several ? ", mean over seeds ± standard deviation over seeds where the seed matters" : "");
+    tp_doc_note(
+        doc,
+        "Share of the test rows answered right, in percent%s; below it Wilson's 95 %% interval for the number of "
+        "test rows.",
+        several ? ", mean over seeds ± standard deviation over seeds where the seed matters" : "");
     if (view->groups.n_tests)
         tp_doc_note(doc,
                     "↑ better than the bridge, ↓ worse, = not told apart: McNemar's test on the same rows at 5 %%, "

@@ -49,8 +49,13 @@ static size_t add_series(tp_series *out, const track *tracks, size_t n, const ch
     size_t added = 0;
     for (size_t i = 0; i < n; i++) {
         if (tracks[i].n == 0) continue;
-        out[added] = (tp_series){.name = added ? NULL : name, .x = tracks[i].x, .y = tracks[i].y, .n = tracks[i].n,
-                                 .colour = colour, .marked = marked, .dashed = dashed};
+        out[added] = (tp_series){.name = added ? NULL : name,
+                                 .x = tracks[i].x,
+                                 .y = tracks[i].y,
+                                 .n = tracks[i].n,
+                                 .colour = colour,
+                                 .marked = marked,
+                                 .dashed = dashed};
         added++;
     }
     return added;
@@ -76,7 +81,7 @@ static void losses(tp_doc *doc, const tp_report_group *g) {
     tp_series *series = tp_alloc(g->n * sizeof *series);
     size_t n = add_series(series, loss, g->n, "training", 0, false, false);
     if (n > 0) {
-        tp_lines_axes axes = {"updates", "loss, weighted sum of its parts", false, false, 0, NAN};
+        tp_lines_axes axes = {"updates", "loss, weighted sum of its parts", false, false, 0, NAN, 0};
         char number[TP_NUMBER_SIZE];
         tp_doc_figure(doc, tp_chart_lines("Training loss over updates", &axes, series, n), false,
                       "%s: the training loss ends at %s%s", g->results[0]->task,
@@ -92,7 +97,7 @@ static void accuracies(tp_doc *doc, const tp_report_group *g) {
     size_t n = add_series(series, valid, g->n, "validation", 1, false, true);
     n += add_series(series + n, train, g->n, "training", 0, true, false);
     if (has_points(valid, g->n)) {
-        tp_lines_axes axes = {"updates", "right, %", false, false, 0, 100};
+        tp_lines_axes axes = {"updates", "right, %", false, false, 0, 100, 0};
         char ours[TP_NUMBER_SIZE], theirs[TP_NUMBER_SIZE];
         char *svg = tp_chart_lines("Accuracy over updates", &axes, series, n);
         tp_doc_figure(doc, svg, false, "%s: %s %% of the validation rows right at the end%s%s%s", g->results[0]->task,
@@ -108,14 +113,13 @@ static void accuracies(tp_doc *doc, const tp_report_group *g) {
 bool tp_section_training(tp_doc *doc, const tp_report_view *view) {
     size_t start = doc->n;
     tp_doc_section(doc, "training", "How the bridges were trained");
-    for (size_t k = 0; k < view->groups.n_main; k++) {
-        losses(doc, tp_report_main(&view->groups, k));
-        accuracies(doc, tp_report_main(&view->groups, k));
-    }
+    for (size_t k = 0; k < view->groups.n_main; k++) accuracies(doc, tp_report_main(&view->groups, k));
+    for (size_t k = 0; k < view->groups.n_main; k++) losses(doc, tp_report_main(&view->groups, k));
     bool any = doc->n > start + 1;
     if (any)
-        tp_doc_note(doc, "A line for each seed. Validation rows are carved from the training data; the test rows were not "
-                         "looked at.");
+        tp_doc_note(doc,
+                    "A line for each seed. Validation rows are carved from the training data; the test rows were not "
+                    "looked at.");
     else
         tp_doc_cut(doc, start);
     return any;

@@ -1,5 +1,5 @@
-/* What two ways of handing over the same text lead to, side by side: the sender writes a line and the receiver reads it,
- * or the bridge hands over soft tokens. Examples on which they differ. */
+/* What two ways of handing over the same text lead to, side by side: the sender writes a line and the receiver reads
+ * it, or the bridge hands over soft tokens. Examples on which they differ. */
 #include "report/sections.h"
 
 #include "report/documents.h"

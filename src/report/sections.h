@@ -1,5 +1,5 @@
-/* The sections of a report, in the reader's order, each in a file of its own (section_*.c). A section adds itself to the
- * document if there is anything to show, and says whether there was. */
+/* The sections of a report, in the reader's order, each in a file of its own (section_*.c). A section adds itself to
+ * the document if there is anything to show, and says whether there was. */
 #ifndef TP_REPORT_SECTIONS_H
 #define TP_REPORT_SECTIONS_H
 
@@ -25,8 +25,5 @@ bool tp_section_reading(tp_doc *doc, const tp_report_view *view);     /* attenti
 bool tp_section_transcripts(tp_doc *doc, const tp_report_view *view); /* text beside latent */
 bool tp_section_details(tp_doc *doc, const tp_report_view *view);     /* every number, task by task */
 bool tp_section_making(tp_doc *doc, const tp_report_view *view);      /* recipes, seeds, data, machine */
-
-/* The heading under which a method stands in tables. */
-const char *tp_report_kind(const tp_method *method);
 
 #endif

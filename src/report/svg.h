@@ -1,9 +1,9 @@
 /* A canvas that becomes inline SVG, for charts.
  *
- * Charts are drawn in CSS pixels and shown at that size, never scaled down: a chart is TP_PANEL_WIDTH wide, which fits a
- * phone, and a wide window shows several side by side. So letters are as large as beside the chart everywhere. Colours
- * are classes of the page's style (style.c), which has a light and a dark set of them. Nobody can ask the browser for the
- * width of a text, so it is estimated from the widths of common fonts, on the safe side. */
+ * Charts are drawn in CSS pixels and shown at that size, never scaled down: a chart is TP_PANEL_WIDTH wide, which fits
+ * a phone, and a wide window shows several side by side. So letters are as large as beside the chart everywhere.
+ * Colours are classes of the page's style (style.c), which has a light and a dark set of them. Nobody can ask the
+ * browser for the width of a text, so it is estimated from the widths of common fonts, on the safe side. */
 #ifndef TP_REPORT_SVG_H
 #define TP_REPORT_SVG_H
 
@@ -40,6 +40,7 @@ void tp_svg_cell(tp_svg *svg, double x, double y, double width, double height, d
 
 /* Pixels that the text takes at 12 px letters; rather too many than too few. */
 double tp_text_pixels(const char *text);
+#define TP_BOLD 1.13 /* times as wide, in bold */
 /* The text, or as much of it as fits into `pixels` and "…"; the caller frees it. */
 char *tp_text_clip(const char *text, double pixels);
 
