@@ -92,6 +92,18 @@ static void unigram(void **state) {
     check_hugging_face("unigram_bytes", false);
 }
 
+static void symbols_by_their_place(void **state) {
+    (void)state;
+    check_hugging_face("clip", false);
+    check_hugging_face("gpt1", false);
+    check_hugging_face("prefixed", false);
+}
+
+static void runs_of_one_script(void **state) {
+    (void)state;
+    check_hugging_face("scripts", false);
+}
+
 /* ---- SentencePiece and tiktoken ---- */
 
 static void check_file(const char *name, const char *extension, const char *pattern, bool keeps_bytes) {
@@ -126,9 +138,16 @@ static void tiktoken(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(byte_level_bpe), cmocka_unit_test(byte_fallback_bpe), cmocka_unit_test(metaspace_bpe),
-        cmocka_unit_test(word_bpe),       cmocka_unit_test(wordpiece),         cmocka_unit_test(unigram),
-        cmocka_unit_test(sentencepiece),  cmocka_unit_test(tiktoken),
+        cmocka_unit_test(byte_level_bpe),
+        cmocka_unit_test(byte_fallback_bpe),
+        cmocka_unit_test(metaspace_bpe),
+        cmocka_unit_test(word_bpe),
+        cmocka_unit_test(wordpiece),
+        cmocka_unit_test(unigram),
+        cmocka_unit_test(sentencepiece),
+        cmocka_unit_test(tiktoken),
+        cmocka_unit_test(symbols_by_their_place),
+        cmocka_unit_test(runs_of_one_script),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

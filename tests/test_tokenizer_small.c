@@ -323,6 +323,8 @@ static void json_that_lies_is_refused_in_a_sentence(void **state) {
     assert_refused(&(made){.merges = "\" a\""}, "merge 0 names the token ``");
     assert_refused(&(made){.model = "\"unk_token\":\"<unk>\","}, "`model.unk_token` is `<unk>`");
     assert_refused(&(made){.model = "\"continuing_subword_prefix\":\"##\","}, "`model.continuing_subword_prefix`");
+    assert_refused(&(made){.model = "\"continuing_subword_prefix\":3,"}, "`model.continuing_subword_prefix`");
+    assert_refused(&(made){.model = "\"end_of_word_suffix\":\"\xE2\x96\x81\","}, "not written in the alphabet");
     assert_refused(&(made){.model = "\"byte_fallback\":3,"}, "`model.byte_fallback`");
     assert_refused(&(made){.added = "{\"id\":1,\"content\":\"<s>\"}"}, "another token there");
     assert_refused(&(made){.added = "{\"id\":30,\"content\":\"a\"}"}, "it under another");
@@ -337,7 +339,7 @@ static void json_that_lies_is_refused_in_a_sentence(void **state) {
                    "a class inside a class");
     assert_refused(&(made){.normalizer = "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"}"},
                    "the precompiled character map (3 bytes)");
-    assert_refused(&(made){.pre_tokenizer = "{\"type\":\"UnicodeScripts\"}"}, "the pre-tokenizer `UnicodeScripts`");
+    assert_refused(&(made){.pre_tokenizer = "{\"type\":\"FixedLength\"}"}, "the pre-tokenizer `FixedLength`");
     assert_refused(&(made){.model = "\"dropout\":0.1,"}, "`model.dropout` is set");
     assert_refused(
         &(made){.pre_tokenizer = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}"},

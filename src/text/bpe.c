@@ -104,6 +104,10 @@ size_t tp_bpe_size(const tp_bpe *bpe) {
     return bpe->n;
 }
 
+void tp_bpe_join_anywhere(tp_bpe *bpe) {
+    memset(bpe->junctions, 0xFF, sizeof bpe->junctions);
+}
+
 /* The pair that starts at a position. */
 typedef struct candidate {
     int32_t rank, joined;

@@ -21,6 +21,9 @@ void tp_bpe_reserve(tp_bpe *bpe, size_t n);
 void tp_bpe_add(tp_bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t joined, int32_t last, int32_t first);
 size_t tp_bpe_size(const tp_bpe *bpe); /* number of pairs */
 
+/* For merges whose symbols at the junction are not known: any two neighbours may turn out to join. */
+void tp_bpe_join_anywhere(tp_bpe *bpe);
+
 /* Merges the n symbols in place and returns how many tokens are left. Of equal ranks the leftmost goes first.
  * O(n log n) for any input. */
 size_t tp_bpe_merge(const tp_bpe *bpe, int32_t *symbols, size_t n);

@@ -1,6 +1,7 @@
 /* From text to ids: the five stages told in tokenizer_parts.h. */
 #include "base/mem.h"
 #include "base/str.h"
+#include "text/scripts.h"
 #include "text/tokenizer_parts.h"
 #include "text/unicode.h"
 
@@ -34,8 +35,37 @@ static void append_fallback(const tp_tokenizer *t, const char *bytes, size_t n, 
     for (size_t i = 0; i < n; i++) tp_ids_append(out, t->byte_id[(unsigned char)bytes[i]]);
 }
 
+/* The symbols of a word in a vocabulary that writes them by their place in it. One that has no token becomes the bytes
+ * it is written with, where those have tokens. */
+static void append_placed_symbols(const tp_tokenizer *t, const char *text, size_t n, tp_ids *out) {
+    size_t word = out->len;
+    tp_str written = {0};
+    for (size_t at = 0, length; at < n; at += length) {
+        uint32_t code;
+        length = t->byte_level ? 1 : tp_utf8_decode(text + at, n - at, &code);
+        if (length == 0) length = 1;
+        tp_str_clear(&written);
+        if (at > 0) tp_str_append(&written, t->continuing.data, t->continuing.len);
+        tp_str_append(&written, text + at, length);
+        if (at + length == n) tp_str_append(&written, t->ending.data, t->ending.len);
+        int32_t id = tp_vocab_find(&t->vocab, written.data, written.len);
+        if (id >= 0) {
+            tp_ids_append(out, id);
+        } else if (t->byte_level) { /* byte_id holds the symbols of plain bytes */
+            append_unknown(t, out, word);
+        } else {
+            append_fallback(t, written.data, written.len, out, word);
+        }
+    }
+    tp_str_free(&written);
+}
+
 static void append_symbols(const tp_tokenizer *t, const char *text, size_t n, tp_ids *out) {
     size_t word = out->len;
+    if (t->continuing.len + t->ending.len > 0) {
+        append_placed_symbols(t, text, n, out);
+        return;
+    }
     for (size_t at = 0; at < n;) {
         uint32_t code;
         size_t length = t->byte_level ? 1 : tp_utf8_decode(text + at, n - at, &code);
@@ -172,8 +202,12 @@ static tp_status rewrite_words(encoding *e, const tp_step *step, const char *tex
 
 static tp_status split_words(encoding *e, const tp_step *step, const char *text) {
     e->cut.len = 0;
-    for (size_t w = 0; w < e->words.len; w++)
-        TP_TRY(tp_pattern_split(step->pattern, text, e->words.data[w], step->how, step->inverted, &e->cut));
+    for (size_t w = 0; w < e->words.len; w++) {
+        if (step->kind == TP_STEP_SCRIPTS)
+            tp_scripts_split(text, e->words.data[w], &e->cut);
+        else
+            TP_TRY(tp_pattern_split(step->pattern, text, e->words.data[w], step->how, step->inverted, &e->cut));
+    }
     return TP_OK;
 }
 
@@ -182,7 +216,7 @@ static tp_status encode_plain(encoding *e, const char *text, size_t n, bool firs
     tp_spans_append(&e->words, 0, n);
     for (size_t i = 0; i < e->t->pre_tokenizers.len; i++) {
         const tp_step *step = &e->t->pre_tokenizers.data[i];
-        if (step->kind == TP_STEP_SPLIT) {
+        if (step->kind == TP_STEP_SPLIT || step->kind == TP_STEP_SCRIPTS) {
             TP_TRY(split_words(e, step, text));
         } else {
             TP_TRY(rewrite_words(e, step, text, first));

@@ -37,6 +37,25 @@ static tp_status check_id(const tp_json_loading *l, const char *text, int64_t id
     return TP_OK;
 }
 
+/* A token of a BPE that writes its symbols by their place stands for what is left without that: what goes on loses the
+ * prefix, what ends a word gets a blank for the suffix. Without suffixes, and if bytes do not hold the blanks, what
+ * goes not on begins a word. */
+static void set_placed_piece(tp_tokenizer *t, int32_t id, const char *text, size_t n) {
+    size_t before = t->continuing.len, behind = t->ending.len;
+    bool goes_on = before > 0 && n > before && memcmp(text, t->continuing.data, before) == 0;
+    bool ends = behind > 0 && n > behind && memcmp(text + n - behind, t->ending.data, behind) == 0;
+    tp_str piece = {0};
+    if (before > 0 && behind == 0 && !goes_on && !t->byte_level) tp_str_append_char(&piece, ' ');
+    tp_str_append(&piece, text + (goes_on ? before : 0), n - (goes_on ? before : 0) - (ends ? behind : 0));
+    if (ends) tp_str_append_char(&piece, ' ');
+    tp_vocab_set(&t->pieces, id, piece.data, piece.len);
+    tp_str_free(&piece);
+}
+
+static bool is_placed(const tp_tokenizer *t) {
+    return t->continuing.len + t->ending.len > 0;
+}
+
 static tp_status add_token(tp_json_loading *l, const char *text, size_t n, int64_t given, bool bytes, tp_str *scratch) {
     TP_TRY(check_id(l, text, given));
     tp_tokenizer *t = l->t;
@@ -51,6 +70,9 @@ static tp_status add_token(tp_json_loading *l, const char *text, size_t n, int64
         tp_tokenizer_set_written_piece(t, id, text, n, bytes);
     }
     if (!findable) tp_vocab_set(&l->odd, id, text, n);
+    bool is_byte = bytes && !t->byte_level && tp_byte_token(text, n) >= 0;
+    if (is_placed(t) && findable && !is_byte && n > 0)
+        set_placed_piece(t, id, t->byte_level ? scratch->data : text, t->byte_level ? scratch->len : n);
     if (tp_vocab_index(findable ? &t->vocab : &l->odd, id)) return TP_OK;
     return tp_fail(TP_ERR_FORMAT, "%s: the token `%.100s` is there twice", l->path, text);
 }
@@ -79,6 +101,7 @@ static tp_status add_merge(tp_json_loading *l, size_t rank, const char *const ha
     size_t middle = 0;
     tp_str_clear(scratch);
     int32_t id[2];
+    size_t prefix = l->t->continuing.len;
     for (int i = 0; i < 2; i++) {
         middle = scratch->len;
         bool known = true;
@@ -92,6 +115,15 @@ static tp_status add_merge(tp_json_loading *l, size_t rank, const char *const ha
         if (id[i] < 0)
             return tp_fail(TP_ERR_FORMAT, "%s: merge %zu names the token `%.*s`, which is not in the vocabulary",
                            l->path, rank, (int)(length[i] < 100 ? length[i] : 100), half[i]);
+    }
+    if (prefix > 0) { /* the right half loses what says that it goes on */
+        if (scratch->len - middle < prefix || memcmp(scratch->data + middle, l->t->continuing.data, prefix) != 0)
+            return tp_fail(TP_ERR_FORMAT,
+                           "%s: the second half of merge %zu, `%.*s`, does not begin with "
+                           "`model.continuing_subword_prefix`",
+                           l->path, rank, (int)(length[1] < 100 ? length[1] : 100), half[1]);
+        scratch->len -= prefix;
+        memmove(scratch->data + middle, scratch->data + middle + prefix, scratch->len - middle);
     }
     int32_t whole = tp_vocab_find(&l->t->vocab, scratch->data, scratch->len);
     if (whole < 0)
@@ -148,16 +180,35 @@ static tp_status read_unknown(tp_json_loading *l, const char *text, int32_t *id)
     return TP_OK;
 }
 
+/* What a BPE writes before or behind symbols; absent and empty are the same. */
+static tp_status read_affix(tp_json_loading *l, tp_json_reader *r, const char *key, tp_str *out) {
+    enum { LONGEST = 64 };
+    const char *text = tp_json_text(r, key, "");
+    size_t n = strlen(text);
+    TP_TRY(r->status);
+    if (n > LONGEST)
+        return tp_fail(TP_ERR_UNSUPPORTED, "%s: `model.%s` is %zu bytes long, at most %d are supported", l->path, key,
+                       n, LONGEST);
+    if (!l->t->byte_level) {
+        tp_str_append(out, text, n);
+    } else if (!alphabet_to_bytes(text, n, out)) {
+        return tp_fail(TP_ERR_UNSUPPORTED,
+                       "%s: `model.%s` is `%s`, which is not written in the alphabet of a byte-level BPE", l->path, key,
+                       text);
+    }
+    return TP_OK;
+}
+
 static tp_status read_bpe(tp_json_loading *l, tp_json_reader *r) {
     bool byte_fallback = tp_json_bool(r, "byte_fallback", false);
     const char *unknown = tp_json_text(r, "unk_token", NULL);
     l->t->fuse_unknown = tp_json_bool(r, "fuse_unk", false);
     l->t->whole_words = tp_json_bool(r, "ignore_merges", false);
-    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    for (int i = 0; i < 2; i++)
-        if (tp_json_text(r, affixes[i], "")[0] != '\0')
-            return tp_fail(TP_ERR_UNSUPPORTED, "%s: `model.%s` of a BPE is set, which is not supported", l->path,
-                           affixes[i]);
+    TP_TRY(read_affix(l, r, "continuing_subword_prefix", &l->t->continuing));
+    TP_TRY(read_affix(l, r, "end_of_word_suffix", &l->t->ending));
+    if (is_placed(l->t)) tp_bpe_join_anywhere(l->t->bpe);
+    if (l->t->continuing.len > 0 && l->t->ending.len == 0 && !l->t->byte_level)
+        l->t->words_apart = l->t->adds_prefix = l->t->prefix_first_only = true; /* words are joined by blanks */
     if (tp_json_real(r, "dropout", 0, 0, 1) > 0)
         return tp_fail(TP_ERR_UNSUPPORTED,
                        "%s: `model.dropout` is set: ids that change from call to call are not "

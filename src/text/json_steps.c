@@ -226,6 +226,10 @@ static tp_status add_pre_tokenizer(tp_json_loading *l, json_t *value, bool last)
         TP_TRY(add_split(l, "\\s", TP_SPLIT_GAPS, false));
         return add_split(l, PUNCTUATION, TP_SPLIT_ISOLATED, false);
     }
+    if (strcmp(type, "UnicodeScripts") == 0) {
+        tp_steps_add(&l->t->pre_tokenizers, TP_STEP_SCRIPTS);
+        return r.status;
+    }
     return tp_json_unsupported(&r, "pre-tokenizer", type);
 }
 

@@ -32,6 +32,7 @@ typedef enum tp_step_kind { /* the numbers go into fingerprints, which trained b
                             TP_STEP_NMT, /* the white space and the controls that Google's translation models know */
                             TP_STEP_CHARSMAP,           /* SentencePiece's precompiled map, longest match first */
                             TP_STEP_CHARSMAP_GRAPHEMES, /* the same map as Hugging Face's Precompiled applies it */
+                            TP_STEP_SCRIPTS,            /* pre-tokenizers only: words are runs of one script */
 } tp_step_kind;
 
 typedef struct tp_step {

@@ -33,6 +33,8 @@ static void clear(tp_tokenizer *t) {
     tp_vocab_free(&t->vocab);
     tp_vocab_free(&t->pieces);
     tp_free(t->special);
+    tp_str_free(&t->continuing);
+    tp_str_free(&t->ending);
     tp_ids_free(&t->specials);
     tp_bpe_free(t->bpe);
     tp_unigram_free(&t->unigram);
@@ -224,7 +226,10 @@ char *tp_tokenizer_decode(const tp_tokenizer *t, const int32_t *ids, size_t n, u
         size_t skip = prefixed && length > 0 && piece[0] == ' ';
         tp_str_append(&out, piece + skip, length - skip);
         prefixed = false;
+        bool last = i + 1 == n && t->ending.len > 0 && !(flags & TP_TOKENS_NO_PREFIX);
+        if (last && length > 0 && piece[length - 1] == ' ') out.len--; /* the blank that stands for the word's end */
     }
+    if (out.data) out.data[out.len] = '\0';
     if (len) *len = out.len;
     return tp_str_take(&out);
 }

@@ -34,8 +34,10 @@ struct tp_tokenizer {
     int32_t byte_id[256]; /* byte-level: the byte's symbol; else its fallback token; -1: none */
     int32_t unknown;      /* -1: what has no token is dropped */
     bool fuse_unknown;
-    bool whole_words; /* a word that is a token is not merged, but taken (Llama 3, tiktoken) */
-    bool adds_prefix; /* every stretch of text got a blank in front that decoding takes away */
+    bool whole_words;  /* a word that is a token is not merged, but taken (Llama 3, tiktoken) */
+    tp_str continuing; /* BPE: what is written before each symbol but a word's first; mostly nothing */
+    tp_str ending;     /* BPE: what is written behind a word's last symbol (CLIP's </w>); mostly nothing */
+    bool adds_prefix;  /* every stretch of text got a blank in front that decoding takes away */
     bool prefix_first_only;
     bool words_apart;                 /* WordPiece: a special token is a word, decoded with a blank before it */
     tp_added raw_added, normal_added; /* matched before and after normalising */

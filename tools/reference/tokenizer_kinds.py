@@ -148,6 +148,31 @@ def train_sentencepiece(kind, rules=False, **options):
     return model
 
 
+def placed_kinds():
+    """BPEs that write symbols by their place in a word, as CLIP and GPT-1 do, and words as runs of one script."""
+    clip = Tokenizer(M.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
+    clip.normalizer = N.Sequence([N.NFC(), N.Replace(Regex(r"\s+"), " "), N.Lowercase()])
+    words = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
+    clip.pre_tokenizer = P.Sequence([P.Split(words, "removed", invert=True), P.ByteLevel(add_prefix_space=False)])
+    clip.decoder = D.ByteLevel()
+    train_bpe(clip, 900, special_tokens=["<|startoftext|>", "<|endoftext|>"], end_of_word_suffix="</w>",
+              initial_alphabet=P.ByteLevel.alphabet())
+    clip.post_processor = X.RobertaProcessing(("<|endoftext|>", 1), ("<|startoftext|>", 0), False, False)
+    gpt1 = Tokenizer(M.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    gpt1.normalizer = N.BertNormalizer()
+    gpt1.pre_tokenizer = P.BertPreTokenizer()
+    gpt1.decoder = D.BPEDecoder(suffix="</w>")
+    train_bpe(gpt1, 400, special_tokens=["<unk>"], end_of_word_suffix="</w>")
+    prefixed = Tokenizer(M.BPE(unk_token="<unk>", fuse_unk=True, continuing_subword_prefix="##"))
+    prefixed.pre_tokenizer = P.Whitespace()
+    prefixed.decoder = D.WordPiece(prefix="##", cleanup=False)
+    train_bpe(prefixed, 400, special_tokens=["<unk>"], continuing_subword_prefix="##")
+    scripts = Tokenizer(M.BPE(unk_token="<unk>"))
+    scripts.pre_tokenizer = P.Sequence([P.UnicodeScripts(), P.Digits(individual_digits=True)])
+    train_bpe(scripts, 420, special_tokens=["<unk>"])
+    return {"clip": clip, "gpt1": gpt1, "prefixed": prefixed, "scripts": scripts}
+
+
 def hugging_face_kinds():
     """{name: tokenizer}"""
     found = {}
@@ -201,6 +226,7 @@ def hugging_face_kinds():
     albert = N.Sequence([N.Replace("``", '"'), N.Replace("''", '"'), N.NFKD(), N.StripAccents(), N.Lowercase(),
                          N.Precompiled(blob), N.Replace(Regex(" {2,}"), " ")])
     found["albert"] = unigram(albert, P.Metaspace())
+    found |= placed_kinds()
     found["unigram_bytes"] = unigram(N.NFC(), P.Metaspace(prepend_scheme="first", split=False), byte_fallback=True)
     return found
 
@@ -230,12 +256,12 @@ def write_ids(path, ids):
     write_gz(path, as_lines(ids) + "\n")
 
 
-def write_hugging_face(out):
-    for name, tokenizer in hugging_face_kinds().items():
+def write_hugging_face(out, kinds):
+    for name, tokenizer in kinds.items():
         plain = [tokenizer.encode(text, add_special_tokens=False).ids for text in NASTY]
         rows = [f'"tokenizer":{tokenizer.to_str()}', f'"ids":{as_lines(plain)}']
         rows.append(f'"special_ids":{json.dumps(tokenizer.encode("a boat", add_special_tokens=True).ids)}')
-        if name in ("bert", "bert_cased"):
+        if name in ("bert", "bert_cased", "gpt1", "prefixed"):
             rows.append(f'"decoded":{as_lines([tokenizer.decode(ids, skip_special_tokens=False) for ids in plain])}')
         text = "{" + ",\n".join(rows) + "}\n"
         text = "".join(c if ord(c) < 128 else json.dumps(c)[1:-1] for c in text)
@@ -348,11 +374,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=FIXTURES / "text" / "kinds")
     parser.add_argument("--llama-tokens", help="the program made from llama_tokens.cpp")
+    parser.add_argument("--placed", action="store_true", help="write only what placed_kinds() trains")
     args = parser.parse_args()
+    if args.placed:
+        return write_hugging_face(args.out, placed_kinds())
     assert len(set(NASTY)) == len(NASTY)
     args.out.mkdir(parents=True, exist_ok=True)
     write_ids(args.out / "texts.json.gz", NASTY)
-    write_hugging_face(args.out)
+    write_hugging_face(args.out, hugging_face_kinds())
     write_sentencepiece(args.out)
     write_tiktoken(args.out)
     write_llama_cpp(args.out, args.llama_tokens)
