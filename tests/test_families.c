@@ -84,6 +84,25 @@ static bool is_zero(const float *x, int64_t n) {
     return true;
 }
 
+/* Frozen models with random weights exist in the plain types only. */
+static void models_are_not_made_of_blocks(void **state) {
+    (void)state;
+    tp_lm_config config;
+    check_ok(tp_lm_config_read(fixture("llama2"), &config));
+    static const tp_dtype possible[] = {TP_F32, TP_F16, TP_BF16}, impossible[] = {TP_Q4_0, TP_Q6_K, TP_F64, TP_I8};
+    for (int i = 0; i < 3; i++) {
+        tp_lm *lm = tp_lm_new_frozen(&config, 1, possible[i]);
+        check_not_null(lm);
+        assert_int_equal(lm->layers[1].down.dtype, possible[i]);
+        tp_lm_free(lm);
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_null(tp_lm_new_frozen(&config, 1, impossible[i]));
+        assert_int_equal(tp_last_status(), TP_ERR_ARGUMENT);
+        assert_non_null(strstr(tp_last_error(), "f32, f16 and bf16 are possible"));
+    }
+}
+
 /* A new model of each fixture's shape learns to repeat itself, by gradients that reach every one of its weights; what
  * it has learned is there after saving. */
 static void new_models_train_in_all_their_weights(void **state) {
@@ -294,6 +313,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_saved_computes_the_same),
         cmocka_unit_test(new_models_train_in_all_their_weights),
+        cmocka_unit_test(models_are_not_made_of_blocks),
         cmocka_unit_test(a_frozen_tape_forgets_without_changing_a_bit),
         cmocka_unit_test(adjacent_pairs_are_another_order_of_rows),
         cmocka_unit_test(names_without_their_root_are_found),

@@ -124,6 +124,45 @@ static void the_same_content_gives_the_same_bytes(void **state) {
     tp_free(two);
 }
 
+typedef struct {
+    const tp_st_tensor *tensors;
+    size_t made, fail_at;
+} maker;
+
+static tp_status make(void *context, size_t index, tp_writer *writer) {
+    maker *m = context;
+    if (m->made++ == m->fail_at) return tp_fail(TP_ERR_MEMORY, "no more");
+    tp_writer_write(writer, m->tensors[index].data, m->tensors[index].n_bytes);
+    return TP_OK;
+}
+
+static void what_is_made_while_writing_gives_the_same_bytes(void **state) {
+    (void)state;
+    float a[2] = {1, 2}, b[1] = {3};
+    uint16_t h[1] = {4};
+    tp_st_tensor tensors[] = {
+        {.name = "c", .dtype = TP_F16, .n_dims = 1, .shape = {1}, .data = h, .n_bytes = 2},
+        {.name = "b", .dtype = TP_F32, .n_dims = 1, .shape = {1}, .data = b, .n_bytes = 4},
+        {.name = "a", .dtype = TP_F32, .n_dims = 1, .shape = {2}, .data = a, .n_bytes = 8},
+    };
+    char *one, *two;
+    size_t n_one, n_two;
+    check_ok(tp_safetensors_write(in_dir("as they are"), tensors, 3, NULL, 0));
+    check_ok(tp_read_file(in_dir("as they are"), 0, &one, &n_one));
+    tp_st_tensor empty[] = {tensors[0], tensors[1], tensors[2]};
+    for (int i = 0; i < 3; i++) empty[i].data = NULL;
+    maker m = {.tensors = tensors, .fail_at = 3};
+    check_ok(tp_safetensors_write_made(in_dir("made"), empty, 3, NULL, 0, make, &m));
+    check_ok(tp_read_file(in_dir("made"), 0, &two, &n_two));
+    assert_int_equal(n_one, n_two);
+    assert_memory_equal(one, two, n_one);
+    m = (maker){.tensors = tensors, .fail_at = 1};
+    assert_int_equal(tp_safetensors_write_made(in_dir("half made"), empty, 3, NULL, 0, make, &m), TP_ERR_MEMORY);
+    assert_false(tp_path_exists(in_dir("half made")));
+    tp_free(one);
+    tp_free(two);
+}
+
 static void the_writer_refuses_what_the_reader_would(void **state) {
     (void)state;
     float a[2] = {1, 2};
@@ -549,6 +588,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(the_same_content_gives_the_same_bytes),
+        cmocka_unit_test(what_is_made_while_writing_gives_the_same_bytes),
         cmocka_unit_test(the_writer_refuses_what_the_reader_would),
         cmocka_unit_test(legal_oddities_are_read),
         cmocka_unit_test(an_unknown_dtype_matters_only_when_asked_for),

@@ -3,10 +3,11 @@
  *
  * A byte-level BPE ("gpt2") is carried over exactly: tokens as written, merges, and the name of the pattern that cuts
  * words, which must be one that llama.cpp has. A BPE over U+2581 ("llama") has scores there instead of merges: a token
- * gets minus the rank of the first merge that makes it, which is how such tokenizers came about in the first place. */
+ * gets minus the rank of the first merge that makes it, which is how such tokenizers came about in the first place.
+ * Unigram and WordPiece are in gguf_vocab_pieces.c. */
 #include "base/file.h"
 #include "base/json.h"
-#include "lm/gguf_pairs.h"
+#include "lm/gguf_vocab_parts.h"
 #include "lm/small_json.h"
 #include "text/gguf_vocab.h"
 #include "text/patterns.h"
@@ -15,18 +16,7 @@
 
 enum { MAX_TOKENIZER = 256 << 20 };
 
-typedef struct {
-    tp_gguf_pairs *pairs;
-    const char *path; /* of tokenizer.json */
-    json_t *root, *model;
-    bool byte_level;
-    size_t n; /* tokens, as many as the model has rows */
-    const char **texts;
-    size_t *bytes;
-    int32_t *types;
-    float *scores;
-    char *spare; /* the names of ids without a token */
-} export;
+typedef tp_vocab_export export;
 
 static bool mentions(json_t *value, const char *type) {
     if (value == NULL || json_is_null(value)) return false;
@@ -61,20 +51,33 @@ static void set_token(export *e, int64_t id, const char *text, size_t n, int typ
     e->types[id] = type;
 }
 
+static bool is_byte_level(const export *e) {
+    return mentions(json_object_get(e->root, "pre_tokenizer"), "ByteLevel");
+}
+
+static bool is_model(const export *e, const char *wanted) {
+    const char *type = json_string_value(json_object_get(e->model, "type"));
+    if (type == NULL) type = json_is_array(json_object_get(e->model, "vocab")) ? "Unigram" : "BPE"; /* old files */
+    return strcmp(type, wanted) == 0;
+}
+
+static tp_status add_token(export *e, const char *text, int64_t id) {
+    if (id < 0 || id >= (int64_t)e->n)
+        return tp_fail(TP_ERR_FORMAT, "%s: the token `%.60s` has an id outside the model's %zu rows", e->path, text,
+                       e->n);
+    bool written = is_model(e, "BPE") && !is_byte_level(e);
+    bool byte = written && strlen(text) == 6 && strncmp(text, "<0x", 3) == 0 && text[5] == '>';
+    set_token(e, id, text, strlen(text), byte ? TP_GGUF_BYTE : TP_GGUF_NORMAL);
+    return TP_OK;
+}
+
 static tp_status read_tokens(export *e) {
     json_t *vocab = json_object_get(e->model, "vocab"), *token;
     const char *text;
-    if (!json_is_object(vocab))
-        return tp_fail(TP_ERR_UNSUPPORTED, "%s: `model.vocab` is no object, as that of a BPE is", e->path);
-    json_object_foreach(vocab, text, token) {
-        int64_t id = json_is_integer(token) ? json_integer_value(token) : -1;
-        if (id < 0 || id >= (int64_t)e->n)
-            return tp_fail(TP_ERR_FORMAT, "%s: the token `%.60s` has an id outside the model's %zu rows", e->path, text,
-                           e->n);
-        bool byte = !e->byte_level && strlen(text) == 6 && strncmp(text, "<0x", 3) == 0 && text[5] == '>';
-        set_token(e, id, text, strlen(text), byte ? TP_GGUF_BYTE : TP_GGUF_NORMAL);
-    }
     size_t at;
+    json_object_foreach(vocab, text, token)
+        TP_TRY(add_token(e, text, json_is_integer(token) ? json_integer_value(token) : -1));
+    json_array_foreach(vocab, at, token) TP_TRY(add_token(e, json_string_value(json_array_get(token, 0)), (int64_t)at));
     json_array_foreach(json_object_get(e->root, "added_tokens"), at, token) {
         json_t *content = json_object_get(token, "content");
         int64_t id = json_integer_value(json_object_get(token, "id"));
@@ -84,15 +87,10 @@ static tp_status read_tokens(export *e) {
         int type = json_is_true(json_object_get(token, "special")) ? TP_GGUF_CONTROL : TP_GGUF_USER_DEFINED;
         set_token(e, id, json_string_value(content), json_string_length(content), type);
     }
-    const char *unknown = json_string_value(json_object_get(e->model, "unk_token"));
     for (size_t i = 0; i < e->n; i++) {
-        if (e->texts[i] == NULL) { /* rows of the embedding that no text leads to */
-            char *name = e->spare + i * 24;
-            set_token(e, (int64_t)i, name, (size_t)snprintf(name, 24, "[PAD%zu]", i), TP_GGUF_UNUSED);
-        } else if (unknown && !e->byte_level && strcmp(unknown, e->texts[i]) == 0) {
-            e->types[i] = TP_GGUF_UNKNOWN;
-            tp_gguf_put_u32(e->pairs, "tokenizer.ggml.unknown_token_id", (uint32_t)i);
-        }
+        if (e->texts[i]) continue; /* others are rows of the embedding that no text leads to */
+        char *name = tp_arena_alloc(e->arena, 32);
+        set_token(e, (int64_t)i, name, (size_t)snprintf(name, 32, "[PAD%zu]", i), TP_GGUF_UNUSED);
     }
     return TP_OK;
 }
@@ -166,7 +164,17 @@ static tp_status put_byte_level(export *e) {
     return put_merges(e, json_object_get(e->model, "merges"));
 }
 
+static void put_unknown(export *e) {
+    const char *unknown = json_string_value(json_object_get(e->model, "unk_token"));
+    for (size_t i = 0; unknown && i < e->n; i++)
+        if (strcmp(unknown, e->texts[i]) == 0) {
+            e->types[i] = TP_GGUF_UNKNOWN;
+            tp_gguf_put_u32(e->pairs, "tokenizer.ggml.unknown_token_id", (uint32_t)i);
+        }
+}
+
 static tp_status put_written(export *e) {
+    put_unknown(e);
     TP_TRY(score_by_merges(e, json_object_get(e->model, "merges")));
     tp_gguf_put_text(e->pairs, "tokenizer.ggml.model", "llama");
     tp_gguf_put_text(e->pairs, "tokenizer.ggml.pre", "default");
@@ -178,25 +186,45 @@ static tp_status put_written(export *e) {
     return TP_OK;
 }
 
+static tp_status put_bpe(export *e) {
+    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+    for (int i = 0; i < 2; i++) {
+        const char *affix = json_string_value(json_object_get(e->model, affixes[i]));
+        if (affix && affix[0] != '\0')
+            return tp_fail(TP_ERR_UNSUPPORTED, "%s: `model.%s` of a BPE is set, which a GGUF file has no way to say",
+                           e->path, affixes[i]);
+    }
+    return is_byte_level(e) ? put_byte_level(e) : put_written(e);
+}
+
 static tp_status put_all(export *e) {
-    e->byte_level = mentions(json_object_get(e->root, "pre_tokenizer"), "ByteLevel");
-    const char *type = json_string_value(json_object_get(e->model, "type"));
-    if (type && strcmp(type, "BPE") != 0)
-        return tp_fail(TP_ERR_UNSUPPORTED, "%s: its model is %.40s, only BPE can be put into a GGUF file", e->path,
-                       type);
     TP_TRY(read_tokens(e));
-    TP_TRY(e->byte_level ? put_byte_level(e) : put_written(e));
+    TP_TRY(is_model(e, "Unigram")     ? tp_gguf_put_unigram(e)
+           : is_model(e, "WordPiece") ? tp_gguf_put_wordpiece(e)
+                                      : put_bpe(e));
     tp_gguf_put_texts(e->pairs, "tokenizer.ggml.tokens", e->texts, e->bytes, e->n);
     tp_gguf_put_numbers(e->pairs, "tokenizer.ggml.token_type", TP_GGUF_I32, e->types, e->n);
     return TP_OK;
 }
 
+static bool ends_with_eos(const tp_tokenizer *t) {
+    tp_ids around = {0};
+    tp_status status = tp_tokenizer_encode(t, "", 0, TP_TOKENS_ADD_SPECIAL, &around);
+    size_t before = tp_tokenizer_adds_bos(t);
+    bool ends = status == TP_OK && around.len > before && around.data[around.len - 1] == tp_tokenizer_eos(t);
+    tp_ids_free(&around);
+    return ends;
+}
+
 /* Which ids are special, and the chat template. */
-static void put_specials(tp_gguf_pairs *p, const char *folder, const tp_tokenizer *t) {
-    if (tp_tokenizer_bos(t) >= 0) tp_gguf_put_u32(p, "tokenizer.ggml.bos_token_id", (uint32_t)tp_tokenizer_bos(t));
+static void put_specials(export *e, const char *folder) {
+    tp_gguf_pairs *p = e->pairs;
+    const tp_tokenizer *t = e->tokenizer;
+    if (tp_tokenizer_bos(t) >= 0 && !is_model(e, "WordPiece"))
+        tp_gguf_put_u32(p, "tokenizer.ggml.bos_token_id", (uint32_t)tp_tokenizer_bos(t));
     if (tp_tokenizer_eos(t) >= 0) tp_gguf_put_u32(p, "tokenizer.ggml.eos_token_id", (uint32_t)tp_tokenizer_eos(t));
     tp_gguf_put_bool(p, "tokenizer.ggml.add_bos_token", tp_tokenizer_adds_bos(t));
-    tp_gguf_put_bool(p, "tokenizer.ggml.add_eos_token", false);
+    tp_gguf_put_bool(p, "tokenizer.ggml.add_eos_token", ends_with_eos(t));
     char *path = tp_path_join(folder, "tokenizer_config.json");
     json_t *config = tp_path_exists(path) ? tp_small_json_load(path, MAX_TOKENIZER) : NULL;
     const char *template = json_string_value(json_object_get(config, "chat_template"));
@@ -207,7 +235,7 @@ static void put_specials(tp_gguf_pairs *p, const char *folder, const tp_tokenize
 
 tp_status tp_gguf_put_tokenizer(tp_gguf_pairs *p, const char *folder, const tp_tokenizer *tokenizer, int vocab_size) {
     char *path = tp_path_join(folder, "tokenizer.json");
-    export e = {.pairs = p, .path = path, .n = (size_t)vocab_size};
+    export e = {.pairs = p, .path = path, .tokenizer = tokenizer, .n = (size_t)vocab_size, .arena = tp_arena_new()};
     e.root = tp_small_json_load(path, MAX_TOKENIZER);
     tp_status status = e.root ? TP_OK : tp_last_status();
     if (status == TP_OK) {
@@ -216,11 +244,11 @@ tp_status tp_gguf_put_tokenizer(tp_gguf_pairs *p, const char *folder, const tp_t
         e.bytes = tp_alloc(e.n * sizeof *e.bytes);
         e.types = tp_alloc(e.n * sizeof *e.types);
         e.scores = tp_alloc(e.n * sizeof *e.scores);
-        e.spare = tp_alloc(e.n * 24);
         status = put_all(&e);
     }
-    if (status == TP_OK) put_specials(p, folder, tokenizer);
-    tp_free(e.texts), tp_free(e.bytes), tp_free(e.types), tp_free(e.scores), tp_free(e.spare);
+    if (status == TP_OK) put_specials(&e, folder);
+    tp_free(e.texts), tp_free(e.bytes), tp_free(e.types), tp_free(e.scores);
+    tp_arena_free(e.arena);
     json_decref(e.root);
     tp_free(path);
     return status;

@@ -9,6 +9,7 @@
 #include "lm/encoder.h"
 #include "lm/family.h"
 #include "lm/gguf_model.h"
+#include "lm/turn.h"
 #include "tensor/kernels.h"
 
 #include <math.h>
@@ -133,18 +134,6 @@ static bool turned(const tp_lm_names *names, const tp_weight_place *at) {
     return names->turned && tp_role_is_block_matrix(at->role);
 }
 
-/* data [cols, rows] as [rows, cols], by squares that stay in the cache. */
-static void transpose(const void *data, int64_t rows, int64_t cols, size_t size, void *out) {
-    enum { SQUARE = 64 };
-#pragma omp parallel for
-    for (int64_t i0 = 0; i0 < rows; i0 += SQUARE)
-        for (int64_t j0 = 0; j0 < cols; j0 += SQUARE)
-            for (int64_t i = i0; i < i0 + SQUARE && i < rows; i++)
-                for (int64_t j = j0; j < j0 + SQUARE && j < cols; j++)
-                    memcpy((char *)out + (size_t)(i * cols + j) * size,
-                           (const char *)data + (size_t)(j * rows + i) * size, size);
-}
-
 /* What the decoder cannot use as the file has it: matrices the other way round, gains without their 1. */
 static void convert(tp_lm *lm, const tp_lm_names *names, tp_weight *w, const tp_weight_place *at) {
     bool turn = turned(names, at), less_one = names->gains_less_one && tp_role_is_gain(at->role);
@@ -153,7 +142,7 @@ static void convert(tp_lm *lm, const tp_lm_names *names, tp_weight *w, const tp_
     size_t n = (size_t)(at->rows * at->cols);
     if (turn) {
         void *out = tp_arena_alloc(lm->converted, n * tp_dtype_size(w->dtype));
-        transpose(w->data, at->rows, at->cols, tp_dtype_size(w->dtype), out);
+        tp_turn(w->data, at->rows, at->cols, tp_dtype_size(w->dtype), out);
         w->data = out;
     } else {
         float *out = tp_arena_alloc(lm->converted, n * sizeof(float));
@@ -329,6 +318,9 @@ static tp_status make_frozen(void *context, tp_weight *w, const tp_weight_place 
 }
 
 tp_lm *tp_lm_new_frozen(const tp_lm_config *config, uint64_t seed, tp_dtype dtype) {
+    if (dtype != TP_F32 && dtype != TP_F16 && dtype != TP_BF16)
+        return tp_fail_null(TP_ERR_ARGUMENT, "a model cannot be made of %s: f32, f16 and bf16 are possible",
+                            tp_dtype_name(dtype));
     recipe r = {.lm = new_shell(config), .seed = seed, .embed_std = 0.02, .dtype = dtype};
     tp_lm_visit_places(r.lm, NULL, make_frozen, &r);
     return r.lm;
@@ -355,88 +347,6 @@ void tp_lm_free(tp_lm *lm) {
     for (int i = 0; i < TP_N_FREQUENCIES; i++) tp_free(lm->inv_freq[i]);
     tp_free(lm->path);
     tp_free(lm);
-}
-
-/* ---- saving ---- */
-
-typedef struct {
-    tp_st_tensor *tensors;
-    size_t n, capacity;
-    tp_dtype dtype;
-    const tp_lm_names *names;
-    const tp_lm_config *config;
-    tp_arena *arena;
-} collection;
-
-/* Hugging Face's place for row i of a weight whose rows stand in the order of GGUF files: pairs that turn together are
- * neighbours there, and q, k and v of GPT-NeoX follow each other. */
-static int64_t saved_row(const tp_lm_config *c, tp_weight_role role, int64_t i) {
-    int64_t d = c->head_dim, head = i / d, x = i % d, turned_part = c->rotary_dim ? c->rotary_dim : d;
-    bool paired = role == TP_W_Q || role == TP_W_K || role == TP_W_Q_BIAS || role == TP_W_K_BIAS;
-    if (c->rope_adjacent && paired && x < turned_part) return head * d + x / 2 + x % 2 * (turned_part / 2);
-    bool fused = c->family == TP_LM_GPT_NEOX && c->qkv_layout == TP_QKV_STACKED;
-    if (fused && (role == TP_W_QKV || role == TP_W_QKV_BIAS))
-        return (head % c->n_heads * 3 + head / c->n_heads) * d + x;
-    return i;
-}
-
-static tp_status collect(void *context, tp_weight *w, const tp_weight_place *at) {
-    collection *c = context;
-    int64_t rows = at->rows, cols = at->cols, n = rows * cols;
-    float *wide = tp_arena_alloc(c->arena, (size_t)n * sizeof(float));
-    if (tp_role_is_vector(at->role)) {
-        float *row = tp_arena_alloc(c->arena, (size_t)n * sizeof(float));
-        tp_weight_row(w, 0, row);
-        for (int64_t i = 0; i < n; i++) wide[saved_row(c->config, at->role, i)] = row[i];
-    } else {
-        for (int64_t i = 0; i < rows; i++) tp_weight_row(w, i, wide + saved_row(c->config, at->role, i) * cols);
-    }
-    if (c->names->gains_less_one && tp_role_is_gain(at->role))
-        for (int64_t i = 0; i < n; i++) wide[i] -= 1;
-    if (turned(c->names, at)) {
-        float *other = tp_arena_alloc(c->arena, (size_t)n * sizeof(float));
-        transpose(wide, cols, rows, sizeof(float), other);
-        wide = other;
-        rows = at->cols, cols = at->rows;
-    }
-    void *data = wide;
-    if (c->dtype == TP_BF16) {
-        data = tp_arena_alloc(c->arena, (size_t)n * sizeof(tp_bf16));
-        tp_cpu()->f32_to_bf16(data, wide, n);
-    } else if (c->dtype == TP_F16) {
-        data = tp_arena_alloc(c->arena, (size_t)n * sizeof(tp_f16));
-        for (int64_t i = 0; i < n; i++) ((tp_f16 *)data)[i] = tp_f32_to_f16(wide[i]);
-    }
-    tp_grow(&c->tensors, &c->capacity, c->n, sizeof *c->tensors);
-    tp_st_tensor *tensor = &c->tensors[c->n++];
-    bool vector = tp_role_is_vector(at->role);
-    *tensor = (tp_st_tensor){.name = tp_arena_strdup(c->arena, at->name),
-                             .dtype = c->dtype,
-                             .n_dims = vector ? 1 : 2,
-                             .shape = {vector ? cols : rows, vector ? 0 : cols},
-                             .data = data,
-                             .n_bytes = (size_t)n * tp_dtype_size(c->dtype)};
-    return TP_OK;
-}
-
-tp_status tp_lm_save(const tp_lm *lm, const char *folder, tp_dtype dtype) {
-    TP_TRY(tp_make_dirs(folder));
-    tp_lm_config config = lm->config;
-    config.dtype = dtype;
-    config.rope_adjacent = false;
-    if (config.family == TP_LM_GPT_NEOX) config.qkv_layout = TP_QKV_PER_HEAD;
-    TP_TRY(tp_lm_config_write(&config, folder));
-    collection c = {.dtype = dtype,
-                    .names = tp_lm_family_get(config.family)->names,
-                    .config = &lm->config,
-                    .arena = tp_arena_new()};
-    tp_lm_visit_places((tp_lm *)(uintptr_t)lm, c.names, collect, &c); /* collect only reads */
-    char *path = tp_path_join(folder, "model.safetensors");
-    tp_status status = tp_safetensors_write(path, c.tensors, c.n, NULL, 0);
-    tp_free(path);
-    tp_free(c.tensors);
-    tp_arena_free(c.arena);
-    return status;
 }
 
 /* ---- facts ---- */

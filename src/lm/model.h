@@ -55,7 +55,8 @@ tp_lm *tp_lm_load(const char *model, bool with_tokenizer);
  * 0.02 for matrices (those that write into the residual stream divided by sqrt(2 n_layers), as in GPT-2). */
 tp_lm *tp_lm_new(const tp_lm_config *config, uint64_t seed, double embed_std);
 
-/* A frozen model with random weights of one type, for benchmarks and tests: no file, nothing trainable. */
+/* A frozen model with random weights of one type (f32, f16 or bf16), for benchmarks and tests: no file, nothing
+ * trainable. NULL with an error for another type. */
 tp_lm *tp_lm_new_frozen(const tp_lm_config *config, uint64_t seed, tp_dtype dtype);
 
 void tp_lm_free(tp_lm *lm); /* takes NULL */
@@ -67,7 +68,8 @@ tp_tokenizer *tp_lm_load_tokenizer(const char *model);
  * it; the model can be used all the same. */
 tp_status tp_lm_lock(const tp_lm *lm);
 
-/* Writes config.json, generation_config.json and model.safetensors (in that type) into the folder. */
+/* Writes config.json, generation_config.json and model.safetensors (in that type: f32, f16 or bf16) into the folder. In
+ * memory there are a few rows of one tensor at a time, but for GPT-2, whose matrices are turned one by one. */
 tp_status tp_lm_save(const tp_lm *lm, const char *folder, tp_dtype dtype);
 
 /* One weight of the model: what it is for, what the file calls it, its shape (a vector has rows = 1). */

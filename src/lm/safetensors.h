@@ -60,4 +60,12 @@ typedef struct tp_st_metadata {
 tp_status tp_safetensors_write(const char *path, const tp_st_tensor *tensors, size_t n_tensors,
                                const tp_st_metadata *metadata, size_t n_metadata);
 
+/* The same for tensors whose bytes are made while they are written: for each one `produce` is called, in the order of
+ * the file, and writes the n_bytes of tensors[index]; their `data` is not looked at. */
+struct tp_writer;
+typedef tp_status (*tp_st_producer)(void *context, size_t index, struct tp_writer *writer);
+tp_status tp_safetensors_write_made(const char *path, const tp_st_tensor *tensors, size_t n_tensors,
+                                    const tp_st_metadata *metadata, size_t n_metadata, tp_st_producer produce,
+                                    void *context);
+
 #endif

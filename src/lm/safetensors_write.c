@@ -27,7 +27,7 @@ static int by_key(const void *a, const void *b) {
     return strcmp(((const tp_st_metadata *)a)->key, ((const tp_st_metadata *)b)->key);
 }
 
-static tp_status check_tensor(const char *path, const tp_st_tensor *t) {
+static tp_status check_tensor(const char *path, const tp_st_tensor *t, bool has_data) {
     if (t->name == NULL || strcmp(t->name, "__metadata__") == 0)
         return tp_fail(TP_ERR_ARGUMENT, "cannot write %s: a tensor has no name, or the name __metadata__", path);
     if (tp_st_dtype_name(t->dtype) == NULL)
@@ -41,7 +41,7 @@ static tp_status check_tensor(const char *path, const tp_st_tensor *t) {
     for (int i = 0; i < t->n_dims; i++)
         if (t->shape[i] < 0 || __builtin_mul_overflow(n, t->shape[i], &n))
             return tp_fail(TP_ERR_ARGUMENT, "cannot write %s: the shape of tensor `%s` makes no sense", path, t->name);
-    if (!tp_dtype_bytes(t->dtype, n, &bytes) || bytes != t->n_bytes || (bytes > 0 && t->data == NULL))
+    if (!tp_dtype_bytes(t->dtype, n, &bytes) || bytes != t->n_bytes || (has_data && bytes > 0 && t->data == NULL))
         return tp_fail(TP_ERR_ARGUMENT,
                        "cannot write %s: tensor `%s` comes with %zu bytes, its shape needs another number", path,
                        t->name, t->n_bytes);
@@ -106,9 +106,10 @@ static tp_status make_header(tp_str *out, const tp_st_tensor **order, size_t n_t
 }
 
 /* All tensors sound, no name twice; leaves them in the order of the file. */
-static tp_status check_and_order(const tp_st_tensor **order, const tp_st_tensor *tensors, size_t n, const char *path) {
+static tp_status check_and_order(const tp_st_tensor **order, const tp_st_tensor *tensors, size_t n, bool has_data,
+                                 const char *path) {
     for (size_t i = 0; i < n; i++) {
-        TP_TRY(check_tensor(path, &tensors[i]));
+        TP_TRY(check_tensor(path, &tensors[i], has_data));
         order[i] = &tensors[i];
     }
     if (n > 1) qsort(order, n, sizeof *order, by_name);
@@ -119,23 +120,44 @@ static tp_status check_and_order(const tp_st_tensor **order, const tp_st_tensor 
     return TP_OK;
 }
 
-tp_status tp_safetensors_write(const char *path, const tp_st_tensor *tensors, size_t n_tensors,
-                               const tp_st_metadata *metadata, size_t n_metadata) {
+/* The tensors behind the header, as they are or as they are made. */
+static tp_status write_tensors(tp_writer *w, const tp_st_tensor **order, const tp_st_tensor *tensors, size_t n,
+                               tp_st_producer produce, void *context) {
+    for (size_t i = 0; i < n; i++) {
+        if (produce)
+            TP_TRY(produce(context, (size_t)(order[i] - tensors), w));
+        else
+            tp_writer_write(w, order[i]->data, order[i]->n_bytes);
+    }
+    return TP_OK;
+}
+
+tp_status tp_safetensors_write_made(const char *path, const tp_st_tensor *tensors, size_t n_tensors,
+                                    const tp_st_metadata *metadata, size_t n_metadata, tp_st_producer produce,
+                                    void *context) {
     const tp_st_tensor **order = tp_alloc(n_tensors * sizeof *order);
     tp_str header = {0};
-    tp_status status = check_and_order(order, tensors, n_tensors, path);
+    tp_status status = check_and_order(order, tensors, n_tensors, produce == NULL, path);
     if (status == TP_OK) status = make_header(&header, order, n_tensors, metadata, n_metadata, path);
     tp_writer *w = status == TP_OK ? tp_writer_open(path) : NULL;
     if (w) {
         uint64_t length = header.len;
         tp_writer_write(w, &length, sizeof length);
         tp_writer_write(w, header.data, header.len);
-        for (size_t i = 0; i < n_tensors; i++) tp_writer_write(w, order[i]->data, order[i]->n_bytes);
-        status = tp_writer_commit(w);
+        status = write_tensors(w, order, tensors, n_tensors, produce, context);
+        if (status == TP_OK)
+            status = tp_writer_commit(w);
+        else
+            tp_writer_abandon(w);
     } else if (status == TP_OK) {
         status = tp_last_status();
     }
     tp_str_free(&header);
     tp_free(order);
     return status;
+}
+
+tp_status tp_safetensors_write(const char *path, const tp_st_tensor *tensors, size_t n_tensors,
+                               const tp_st_metadata *metadata, size_t n_metadata) {
+    return tp_safetensors_write_made(path, tensors, n_tensors, metadata, n_metadata, NULL, NULL);
 }
