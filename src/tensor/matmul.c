@@ -165,12 +165,14 @@ static bool native_bf16(tp_math math) {
  * A few rows of the weight at a time become f32 numbers in scratch memory and meet all of the left operand: there is
  * never an f32 copy of a large weight. */
 
-enum { KEEP_NUMBERS = 1 << 20, TILE_NUMBERS = 1 << 19, CHUNK_NUMBERS = 1024 };
+enum { KEEP_NUMBERS = 1 << 20, KEEP_COLS = 2047, TILE_NUMBERS = 1 << 19, CHUNK_NUMBERS = 1024 };
 
-/* Is the weight used tile by tile? Small frozen ones of plain types keep a converted copy (tp_weight_f32) instead. */
+/* Is the weight used tile by tile? Small frozen ones of plain types keep a converted copy (tp_weight_f32) instead, but
+ * not in wide models: there the small ones (k and v) are a small part of the work, and together 128 MiB at the shape of
+ * Llama-3.2-1B. */
 static bool in_tiles(tp_math math, const tp_weight *w) {
     if (tp_dtype_is_block(w->dtype)) return true;
-    if (w->grad || w->rows * w->cols <= KEEP_NUMBERS) return false;
+    if (w->grad || (w->rows * w->cols <= KEEP_NUMBERS && w->cols <= KEEP_COLS)) return false;
     return math == TP_MATH_BF16 || w->dtype != TP_F32;
 }
 
