@@ -8,41 +8,32 @@
 
 #include <math.h>
 
-static char *dir;
-static tp_lm *sender, *receiver;
-static tp_task *task;
+static tiny_stage stage;
 
 static int set_up(void **state) {
     (void)state;
-    dir = check_temp_dir();
-    tiny_pair_make(dir);
-    tiny_pair_write_task(dir, 90);
-    sender = tiny_pair_load(dir, "sender");
-    receiver = tiny_pair_load(dir, "receiver");
-    task = tiny_task(dir);
+    stage = tiny_stage_make();
     return 0;
 }
 
 static int tear_down(void **state) {
     (void)state;
-    tp_task_free(task);
-    tp_lm_free(sender);
-    tp_lm_free(receiver);
-    check_remove_dir(dir);
+    tiny_stage_free(&stage);
     return 0;
 }
 
 /* A relay with an untrained bridge, whose parameters are larger than new ones so that all of them matter. */
 static tp_relay *make_relay(const char *changes) {
-    tp_relay *r = tp_relay_new(tiny_recipe(changes), sender, receiver, task);
+    tp_relay *r = tp_relay_new(tiny_recipe(changes), stage.sender, stage.receiver, stage.task);
     check_not_null(r);
-    tp_bridge *b = tp_bridge_new(&r->recipe->bridge, sender->config.d_model, receiver->config.d_model, NULL, 3);
+    tp_bridge *b =
+        tp_bridge_new(&r->recipe->bridge, stage.sender->config.d_model, stage.receiver->config.d_model, NULL, 3);
     check_not_null(b);
     for (size_t i = 0; i < b->params.n; i++) {
         const tp_weight *w = b->params.items[i];
         if (w->rows > 1) tp_weight_init_normal(w, 5, 0.4);
     }
-    tp_relay_set_bridge(r, b, task);
+    tp_relay_set_bridge(r, b, stage.task);
     return r;
 }
 
@@ -74,11 +65,11 @@ static int64_t answer_logs(const tp_relay *r, const float *soft, int label, doub
     tp_layout_item item = {.answer = answer->data, .n_answer = answer->len};
     tp_layout_batch b;
     check_ok(tp_layout_build(r->layout, tape->arena, &item, 1, r->recipe->bridge.soft_tokens, &b));
-    tp_var *prefix = tp_var_leaf(tape, soft, r->recipe->bridge.soft_tokens, receiver->config.d_model);
-    tp_var *x = tp_layout_input(tape, receiver, &b, prefix);
-    x = tp_lm_blocks(tape, receiver, x, &(tp_batch){.n_sequences = 1, .offsets = b.offsets}, 0,
-                     receiver->config.n_layers);
-    tp_var *logits = tp_lm_logits(tape, receiver, x);
+    tp_var *prefix = tp_var_leaf(tape, soft, r->recipe->bridge.soft_tokens, stage.receiver->config.d_model);
+    tp_var *x = tp_layout_input(tape, stage.receiver, &b, prefix);
+    x = tp_lm_blocks(tape, stage.receiver, x, &(tp_batch){.n_sequences = 1, .offsets = b.offsets}, 0,
+                     stage.receiver->config.n_layers);
+    tp_var *logits = tp_lm_logits(tape, stage.receiver, x);
     for (int64_t t = 0; t < (int64_t)answer->len; t++) {
         const float *row = logits->data + (b.n_rows - (int64_t)answer->len + t) * logits->cols;
         double sum = 0;
@@ -106,7 +97,7 @@ static double objective(const tp_relay *r, tp_state_cache *states, int64_t step,
     tape->frozen = !backward;
     int64_t indices[N];
     const tp_example *rows[N];
-    for (int64_t i = 0; i < N; i++) indices[i] = i, rows[i] = &task->valid.examples[i];
+    for (int64_t i = 0; i < N; i++) indices[i] = i, rows[i] = &stage.task->valid.examples[i];
     const int64_t *offsets;
     tp_var *hidden = tp_state_cache_fetch(states, tape, indices, N, &offsets), *loss;
     check_ok(tp_objective(r, tape, tp_relay_soft(r, tape, hidden, offsets, N), rows, N, step, &loss, values));
@@ -120,14 +111,14 @@ static double objective(const tp_relay *r, tp_state_cache *states, int64_t step,
 static void losses_are_those_of_a_plain_forward_pass(void **state) {
     (void)state;
     tp_relay *r = make_relay(three_losses);
-    tp_state_cache *states = states_of(r, &task->valid);
+    tp_state_cache *states = states_of(r, &stage.task->valid);
     double lm = 0, first = 0, logs[64], cosines = 0;
     int64_t n_tokens = 0;
     float *soft[N];
-    int64_t width = r->recipe->bridge.soft_tokens * receiver->config.d_model;
+    int64_t width = r->recipe->bridge.soft_tokens * stage.receiver->config.d_model;
     for (int64_t i = 0; i < N; i++) {
         soft[i] = soft_of(r, states, i);
-        int64_t n = answer_logs(r, soft[i], task->valid.examples[i].label, logs);
+        int64_t n = answer_logs(r, soft[i], stage.task->valid.examples[i].label, logs);
         for (int64_t t = 0; t < n; t++) lm -= logs[t];
         first -= logs[0] / N;
         n_tokens += n;
@@ -227,7 +218,7 @@ static double length_of(const float *x, int64_t n) {
 static void its_gradient_is_that_of_central_differences(void **state) {
     (void)state;
     tp_relay *r = make_relay(three_losses);
-    tp_state_cache *states = states_of(r, &task->valid);
+    tp_state_cache *states = states_of(r, &stage.task->valid);
     tp_objective_values v;
     objective(r, states, 6, true, &v); /* all three losses are at work */
     const tp_params *params = &r->bridge->params;
@@ -273,12 +264,12 @@ static tp_status check_frozen(void *context, tp_weight *w, const char *name, int
 static void frozen_models_get_no_gradient(void **state) {
     (void)state;
     tp_relay *r = make_relay(three_losses);
-    tp_state_cache *states = states_of(r, &task->valid);
+    tp_state_cache *states = states_of(r, &stage.task->valid);
     tp_objective_values v;
     objective(r, states, 6, true, &v);
     assert_true(tp_params_grad_norm(&r->bridge->params) > 0);
-    check_ok(tp_lm_visit(sender, check_frozen, NULL));
-    check_ok(tp_lm_visit(receiver, check_frozen, NULL));
+    check_ok(tp_lm_visit(stage.sender, check_frozen, NULL));
+    check_ok(tp_lm_visit(stage.receiver, check_frozen, NULL));
     tp_state_cache_free(states);
     tp_relay_free(r);
 }
@@ -287,7 +278,7 @@ static void a_step_without_any_loss_changes_nothing(void **state) {
     (void)state;
     tp_relay *r = make_relay("{\"losses\": [{\"name\": \"lm\", \"weight\": 1, \"schedule\": {\"kind\": \"window\", "
                              "\"from\": 5, \"to\": 9}}]}");
-    tp_state_cache *states = states_of(r, &task->valid);
+    tp_state_cache *states = states_of(r, &stage.task->valid);
     tp_objective_values v;
     assert_true(objective(r, states, 4, true, &v) == 0);
     assert_true(tp_params_grad_norm(&r->bridge->params) == 0);
@@ -303,7 +294,7 @@ static void validation_is_scoring_every_answer_by_itself(void **state) {
     (void)state;
     tp_relay *r = make_relay(NULL);
     /* the training rows as well: more than go at once */
-    const tp_dataset *sets[] = {&task->valid, &task->train};
+    const tp_dataset *sets[] = {&stage.task->valid, &stage.task->train};
     for (int which = 0; which < 2; which++) {
         const tp_dataset *set = sets[which];
         assert_int_equal(set->n > 64, which == 1);
@@ -345,7 +336,7 @@ static void check_look(const tp_relay *r, const tp_task *t) {
         tape->frozen = true;
         float *soft = soft_of(r, states, i);
         tp_prompts prompts;
-        tp_var *prefix = tp_var_leaf(tape, soft, r->recipe->bridge.soft_tokens, receiver->config.d_model);
+        tp_var *prefix = tp_var_leaf(tape, soft, r->recipe->bridge.soft_tokens, stage.receiver->config.d_model);
         check_ok(tp_relay_prompts(r, tape, prefix, NULL, 1, &prompts));
         check_ok(tp_relay_generate(r, &prompts, max, &answers[i]));
         right += tp_task_parse_answer(t, answers[i], strlen(answers[i])) == t->valid.examples[i].label;
@@ -382,18 +373,19 @@ static void a_quick_look_is_what_the_receiver_says(void **state) {
     tp_recipe *recipe = tiny_recipe("{\"optimiser\": {\"steps\": 60, \"lr\": 0.006, \"batch\": 16, \"accumulate\": 1}, "
                                     "\"bridge\": {\"dropout\": 0, \"width\": 32, \"depth\": 2}, "
                                     "\"sender\": {\"layer\": 0, \"position_dropout\": 0}}");
-    char *run = tp_path_join(dir, "run");
+    char *run = tp_path_join(stage.dir, "run");
     tp_train_result result;
     check_ok(tp_train(
-        &(tp_train_options){.recipe = recipe, .sender = sender, .receiver = receiver, .task = task, .out = run},
+        &(tp_train_options){
+            .recipe = recipe, .sender = stage.sender, .receiver = stage.receiver, .task = stage.task, .out = run},
         &result));
-    tp_relay *r = tp_relay_load(run, sender, receiver);
+    tp_relay *r = tp_relay_load(run, stage.sender, stage.receiver);
     check_not_null(r);
     free(run);
     tp_recipe_free(recipe);
-    check_look(r, task);
-    tp_task larger = *task;
-    larger.valid = task->train; /* more rows than go at once */
+    check_look(r, stage.task);
+    tp_task larger = *stage.task;
+    larger.valid = stage.task->train; /* more rows than go at once */
     check_look(r, &larger);
     tp_relay_free(r);
 }

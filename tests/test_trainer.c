@@ -10,27 +10,17 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-static char *dir;
-static tp_lm *sender, *receiver;
-static tp_task *task;
+static tiny_stage stage;
 
 static int set_up(void **state) {
     (void)state;
-    dir = check_temp_dir();
-    tiny_pair_make(dir);
-    tiny_pair_write_task(dir, 90);
-    sender = tiny_pair_load(dir, "sender");
-    receiver = tiny_pair_load(dir, "receiver");
-    task = tiny_task(dir);
+    stage = tiny_stage_make();
     return 0;
 }
 
 static int tear_down(void **state) {
     (void)state;
-    tp_task_free(task);
-    tp_lm_free(sender);
-    tp_lm_free(receiver);
-    check_remove_dir(dir);
+    tiny_stage_free(&stage);
     return 0;
 }
 
@@ -38,7 +28,7 @@ static const char *in_dir(const char *name) {
     static char path[4][4096];
     static int next;
     next = (next + 1) % 4;
-    snprintf(path[next], sizeof path[next], "%s/%s", dir, name);
+    snprintf(path[next], sizeof path[next], "%s/%s", stage.dir, name);
     return path[next];
 }
 
@@ -67,7 +57,7 @@ static tp_status train_on(const tp_task *t, const tp_lm *s, const tp_lm *r, cons
 }
 
 static tp_status train(const char *out, const char *changes, int64_t stop_at, tp_train_result *result) {
-    return train_on(task, sender, receiver, out, changes, stop_at, result);
+    return train_on(stage.task, stage.sender, stage.receiver, out, changes, stop_at, result);
 }
 
 static void check_train(const char *out, const char *changes) {
@@ -101,12 +91,13 @@ static void check_error(tp_status status, const char *words) {
 
 /* Accuracy and loss of the bridge that lies in the folder. */
 static tp_validation validate(const char *folder) {
-    tp_relay *r = tp_relay_load(folder, sender, receiver);
+    tp_relay *r = tp_relay_load(folder, stage.sender, stage.receiver);
     check_not_null(r);
-    tp_state_cache *states = tp_state_cache_new(&r->tap, task->valid.examples, task->valid.n, TP_CACHE_NONE, 0, NULL);
+    tp_state_cache *states =
+        tp_state_cache_new(&r->tap, stage.task->valid.examples, stage.task->valid.n, TP_CACHE_NONE, 0, NULL);
     check_not_null(states);
     tp_validation v;
-    check_ok(tp_validate(r, states, &task->valid, (int64_t)task->valid.n, &v));
+    check_ok(tp_validate(r, states, &stage.task->valid, (int64_t)stage.task->valid.n, &v));
     tp_state_cache_free(states);
     tp_relay_free(r);
     return v;
@@ -184,9 +175,9 @@ static void stopping_anywhere_changes_no_byte(void **state) {
  * leaves them. */
 static void crash(const char *out, const char *changes, int64_t saved, int64_t died) {
     check_stop(out, changes, saved);
-    shell("cp '%s/state.safetensors' '%s/kept'", out, dir);
+    shell("cp '%s/state.safetensors' '%s/kept'", out, stage.dir);
     check_stop(out, changes, died);
-    shell("mv '%s/kept' '%s/state.safetensors'", dir, out);
+    shell("mv '%s/kept' '%s/state.safetensors'", stage.dir, out);
 }
 
 static void a_crash_between_bridge_and_state_changes_no_byte(void **state) {
@@ -282,25 +273,26 @@ static void a_state_of_another_run_is_refused_by_name(void **state) {
     check_error(train(out, "{\"optimiser\": {\"steps\": 80}}", 0, &result), "`recipe.optimiser.steps`: 40, now 80");
     check_error(train(out, "{\"bridge\": {\"width\": 32}}", 0, &result), "state of another run");
     check_error(train(out, "{\"bridge\": {\"depth\": 2}}", 0, &result), "state of another run");
-    tp_task other = *task;
-    snprintf(other.train.fingerprint, sizeof other.train.fingerprint, "%s", task->valid.fingerprint);
-    check_error(train_on(&other, sender, receiver, out, NULL, 0, &result), "`train_rows`");
-    other = *task;
-    tp_label labels[3] = {task->labels[0], task->labels[1], {"count", "number", task->labels[2].synonyms}};
+    tp_task other = *stage.task;
+    snprintf(other.train.fingerprint, sizeof other.train.fingerprint, "%s", stage.task->valid.fingerprint);
+    check_error(train_on(&other, stage.sender, stage.receiver, out, NULL, 0, &result), "`train_rows`");
+    other = *stage.task;
+    tp_label labels[3] = {
+        stage.task->labels[0], stage.task->labels[1], {"count", "number", stage.task->labels[2].synonyms}};
     other.labels = labels; /* the same rows, but another word for one of their labels */
-    check_error(train_on(&other, sender, receiver, out, NULL, 0, &result), "`prompt_and_labels`");
-    other = *task;
+    check_error(train_on(&other, stage.sender, stage.receiver, out, NULL, 0, &result), "`prompt_and_labels`");
+    other = *stage.task;
     other.prompt = "Words: {text}\nSort:";
-    check_error(train_on(&other, sender, receiver, out, NULL, 0, &result), "`prompt_and_labels`");
-    tp_lm *stranger = tiny_pair_load(dir, "sender");
-    snprintf(stranger->fingerprint, sizeof stranger->fingerprint, "%s", receiver->fingerprint);
-    check_error(train_on(task, stranger, receiver, out, NULL, 0, &result), "`sender`");
+    check_error(train_on(&other, stage.sender, stage.receiver, out, NULL, 0, &result), "`prompt_and_labels`");
+    tp_lm *stranger = tiny_pair_load(stage.dir, "sender");
+    snprintf(stranger->fingerprint, sizeof stranger->fingerprint, "%s", stage.receiver->fingerprint);
+    check_error(train_on(stage.task, stranger, stage.receiver, out, NULL, 0, &result), "`sender`");
     tp_lm_free(stranger);
     tiny_documents documents = {0}; /* the same weights, other tokens */
     check_ok(tp_make_dirs(in_dir("other tokens")));
     check_ok(tp_bpe_train(TP_BPE_SENTENCEPIECE, 340, tiny_pair_next, &documents, in_dir("other tokens")));
     for (int role = 0; role < 2; role++) {
-        tp_lm *model = role ? receiver : sender;
+        tp_lm *model = role ? stage.receiver : stage.sender;
         tp_tokenizer *own = model->tokenizer;
         model->tokenizer = tp_tokenizer_load(in_dir("other tokens"), NULL);
         check_not_null(model->tokenizer);
@@ -340,12 +332,12 @@ static void an_outcome_of_another_run_is_not_taken_for_ours(void **state) {
 static void tasks_that_cannot_be_learned_are_refused(void **state) {
     (void)state;
     tp_train_result result;
-    tp_task t = *task;
+    tp_task t = *stage.task;
     t.valid.n = 0;
-    check_error(train_on(&t, sender, receiver, in_dir("x"), NULL, 0, &result), "no validation rows");
-    t = *task;
+    check_error(train_on(&t, stage.sender, stage.receiver, in_dir("x"), NULL, 0, &result), "no validation rows");
+    t = *stage.task;
     t.train.n = 0;
-    check_error(train_on(&t, sender, receiver, in_dir("x"), NULL, 0, &result), "no training rows");
+    check_error(train_on(&t, stage.sender, stage.receiver, in_dir("x"), NULL, 0, &result), "no training rows");
 
     /* five rows of five labels: none can be spared for validation */
     tp_writer *w = tp_writer_open(in_dir("few.csv"));
@@ -353,53 +345,55 @@ static void tasks_that_cannot_be_learned_are_refused(void **state) {
     check_ok(tp_writer_commit(w));
     tp_task *few = tp_task_load(&(tp_task_options){.train_file = in_dir("few.csv"), .test_file = in_dir("few.csv")});
     check_not_null(few);
-    check_error(train_on(few, sender, receiver, in_dir("x"), NULL, 0, &result), "`task.valid_fraction`");
+    check_error(train_on(few, stage.sender, stage.receiver, in_dir("x"), NULL, 0, &result), "`task.valid_fraction`");
     tp_task_free(few);
 
     tp_example only[30];
-    t = *task;
+    t = *stage.task;
     t.train.examples = only;
     t.train.n = 0;
-    for (size_t i = 0; i < task->train.n; i++)
-        if (task->train.examples[i].label == 1 && t.train.n < 30) only[t.train.n++] = task->train.examples[i];
-    check_error(train_on(&t, sender, receiver, in_dir("x"), NULL, 0, &result), "have the same label");
+    for (size_t i = 0; i < stage.task->train.n; i++)
+        if (stage.task->train.examples[i].label == 1 && t.train.n < 30)
+            only[t.train.n++] = stage.task->train.examples[i];
+    check_error(train_on(&t, stage.sender, stage.receiver, in_dir("x"), NULL, 0, &result), "have the same label");
     check_error(train(in_dir("x"), "{\"layout\": \"{bos}{primer}\"}", 0, &result), "no place {soft}");
 }
 
 static void little_data_is_enough(void **state) {
     (void)state;
     tp_example some[100];
-    tp_task t = *task; /* a label without a training row */
+    tp_task t = *stage.task; /* a label without a training row */
     t.train.examples = some;
     t.train.n = 0;
-    for (size_t i = 0; i < task->train.n; i++)
-        if (task->train.examples[i].label != 1) some[t.train.n++] = task->train.examples[i];
+    for (size_t i = 0; i < stage.task->train.n; i++)
+        if (stage.task->train.examples[i].label != 1) some[t.train.n++] = stage.task->train.examples[i];
     tp_train_result result;
-    check_ok(train_on(&t, sender, receiver, in_dir("unseen"), NULL, 0, &result));
+    check_ok(train_on(&t, stage.sender, stage.receiver, in_dir("unseen"), NULL, 0, &result));
     assert_non_null(strstr(said, "1 of 3 labels have no training row"));
     t.train.n = 3; /* fewer rows than a batch holds */
     assert_int_not_equal(some[0].label, some[1].label);
-    check_ok(train_on(&t, sender, receiver, in_dir("three"), NULL, 0, &result));
-    check_ok(train_on(&t, sender, receiver, in_dir("three unbalanced"), "{\"sampling\": {\"balanced\": false}}", 0,
-                      &result));
+    check_ok(train_on(&t, stage.sender, stage.receiver, in_dir("three"), NULL, 0, &result));
+    check_ok(train_on(&t, stage.sender, stage.receiver, in_dir("three unbalanced"),
+                      "{\"sampling\": {\"balanced\": false}}", 0, &result));
 }
 
 static void long_texts_are_cut_to_what_the_sender_reads(void **state) {
     (void)state;
     tp_str text = {0};
     for (int i = 0; i < 400; i++) tp_str_appendf(&text, "%s ", tiny_words[i % 3][i % 6]);
-    tp_task t = *task;
+    tp_task t = *stage.task;
     tp_example rows[100];
-    memcpy(rows, task->train.examples, task->train.n * sizeof *rows);
+    memcpy(rows, stage.task->train.examples, stage.task->train.n * sizeof *rows);
     t.train.examples = rows;
     for (int i = 0; i < 4; i++) rows[i].text = text.data, rows[i].len = text.len;
     tp_train_result result;
-    check_ok(train_on(&t, sender, receiver, in_dir("long"), NULL, 0, &result));
+    check_ok(train_on(&t, stage.sender, stage.receiver, in_dir("long"), NULL, 0, &result));
     assert_int_equal(result.n_truncated, 4); /* 512 tokens are allowed, the sender reads 256 */
     assert_non_null(strstr(said, "4 texts were cut to fit 256 tokens"));
     /* a receiver that reads them as well: text, soft tokens, primer and answer stay within its context */
-    receiver->config.max_position_embeddings = 60;
-    tp_relay *r = tp_relay_new(tiny_recipe("{\"layout\": \"{bos}{text} {soft}{primer}\"}"), sender, receiver, &t);
+    stage.receiver->config.max_position_embeddings = 60;
+    tp_relay *r =
+        tp_relay_new(tiny_recipe("{\"layout\": \"{bos}{text} {soft}{primer}\"}"), stage.sender, stage.receiver, &t);
     check_not_null(r);
     tp_arena *arena = tp_arena_new();
     const tp_ids *answer = tp_layout_label(r->layout, 0);
@@ -410,25 +404,25 @@ static void long_texts_are_cut_to_what_the_sender_reads(void **state) {
     assert_in_range(batch.n_rows, 40, 60);
     tp_arena_free(arena);
     tp_relay_free(r);
-    receiver->config.max_position_embeddings = 256;
+    stage.receiver->config.max_position_embeddings = 256;
     tp_str_free(&text);
 }
 
 static void models_that_cannot_be_used_are_refused(void **state) {
     (void)state;
     tp_train_result result;
-    receiver->config.max_position_embeddings = 8;
+    stage.receiver->config.max_position_embeddings = 8;
     check_error(train(in_dir("x"), NULL, 0, &result), "reads at most 8");
     assert_non_null(strstr(tp_last_error(), in_dir("receiver")));
-    receiver->config.max_position_embeddings = 256;
-    sender->config.max_position_embeddings = 3;
+    stage.receiver->config.max_position_embeddings = 256;
+    stage.sender->config.max_position_embeddings = 3;
     check_error(train(in_dir("x"), NULL, 0, &result), "at most 3 are allowed");
-    sender->config.max_position_embeddings = 256;
+    stage.sender->config.max_position_embeddings = 256;
 
     tp_lm *mute = tp_lm_load(in_dir("sender"), false);
-    check_error(train_on(task, mute, receiver, in_dir("x"), NULL, 0, &result), "the sender ");
+    check_error(train_on(stage.task, mute, stage.receiver, in_dir("x"), NULL, 0, &result), "the sender ");
     assert_non_null(strstr(tp_last_error(), "has no tokenizer"));
-    check_error(train_on(task, sender, mute, in_dir("x"), NULL, 0, &result), "the receiver ");
+    check_error(train_on(stage.task, stage.sender, mute, in_dir("x"), NULL, 0, &result), "the receiver ");
     tp_lm_free(mute);
 }
 

@@ -39,6 +39,30 @@ static inline tp_task *tiny_task(const char *dir) {
     return task;
 }
 
+/* What a training works on: the tiny pair, and its task with 90 texts to train on. */
+typedef struct tiny_stage {
+    char *dir;
+    tp_lm *sender, *receiver;
+    tp_task *task;
+} tiny_stage;
+
+static inline tiny_stage tiny_stage_make(void) {
+    tiny_stage s = {.dir = check_temp_dir()};
+    tiny_pair_make(s.dir);
+    tiny_pair_write_task(s.dir, 90);
+    s.sender = tiny_pair_load(s.dir, "sender");
+    s.receiver = tiny_pair_load(s.dir, "receiver");
+    s.task = tiny_task(s.dir);
+    return s;
+}
+
+static inline void tiny_stage_free(tiny_stage *s) {
+    tp_task_free(s->task);
+    tp_lm_free(s->sender);
+    tp_lm_free(s->receiver);
+    check_remove_dir(s->dir);
+}
+
 /* Reads the progress of work and raises `stop` once it has come to a step. */
 typedef struct tiny_watcher {
     int64_t stop_at; /* 0: never */
