@@ -144,7 +144,9 @@ const tp_command tp_cmd_generate = {
             {.name = "chat-template",
              .type = TP_OPT_TEXT,
              .value = "NAME",
-             .help = "the chat format to use (docs/chat.md lists them), or a file with a template; means --chat"},
+             .help =
+                 "the chat format to use (docs/chat.md lists them), or a file with a template; means --chat; that of "
+                 "llama3.1 names a date, which is its own default, 26 Jul 2024"},
             {.name = "system",
              .type = TP_OPT_TEXT,
              .help = "what the model is told before all questions; means --chat"},
