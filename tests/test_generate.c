@@ -103,6 +103,45 @@ static void scoring_equals_each_answer_alone(void **state) {
     tp_lm_free(lm);
 }
 
+/* A tree of 90 answers with two to four tokens after 40 prompts: the likeliest is found without following all. */
+static void the_best_answer_is_the_largest_score(void **state) {
+    (void)state;
+    enum { PROMPTS = 40, ANSWERS = 90 };
+    tp_lm *lm = load_fixture("qwen2");
+    tp_rng rng = tp_rng_stream(3, "answers", 0);
+    int32_t tokens[ANSWERS][4], ids[3 * PROMPTS], best[PROMPTS], wanted[PROMPTS];
+    int64_t offsets[PROMPTS + 1];
+    tp_ids answers[ANSWERS];
+    for (int a = 0; a < ANSWERS; a++) {
+        size_t n = 2 + tp_rng_below(&rng, 3);
+        for (size_t i = 0; i < n; i++) tokens[a][i] = (int32_t)tp_rng_below(&rng, 5);
+        answers[a] = (tp_ids){tokens[a], n, n};
+    }
+    for (int i = 0; i < 3 * PROMPTS; i++) ids[i] = (int32_t)tp_rng_below(&rng, 60);
+    for (int i = 0; i <= PROMPTS; i++) offsets[i] = 3 * i;
+    for (int i = 0; i < PROMPTS; i++) wanted[i] = (int32_t)tp_rng_below(&rng, ANSWERS);
+    float *rows = embed(lm, ids, 3 * PROMPTS);
+    tp_prompts prompts = {rows, offsets, PROMPTS};
+    double *scores = tp_alloc(PROMPTS * ANSWERS * sizeof *scores), likelihoods[PROMPTS];
+    check_ok(tp_score_answers(lm, TP_MATH_F32, &prompts, answers, ANSWERS, scores));
+    for (int with = 0; with < 2; with++) {
+        check_ok(tp_best_answers(lm, TP_MATH_F32, &prompts, answers, ANSWERS, best, with ? wanted : NULL,
+                                 with ? likelihoods : NULL));
+        for (int i = 0; i < PROMPTS; i++) {
+            const double *row = scores + i * ANSWERS;
+            int largest = 0;
+            for (int a = 1; a < ANSWERS; a++)
+                if (row[a] > row[largest]) largest = a;
+            /* answers that occur twice have one score; the first counts */
+            assert_int_equal(best[i], largest);
+            if (with) assert_true(fabs(likelihoods[i] - row[wanted[i]]) < 1e-4);
+        }
+    }
+    tp_free(scores);
+    tp_free(rows);
+    tp_lm_free(lm);
+}
+
 /* The README of ../shared/models gives these ids and logits, from a forward pass written for the purpose. */
 static void tinystories_continues_as_published(void **state) {
     (void)state;
@@ -143,6 +182,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(generation_equals_recomputing),
         cmocka_unit_test(scoring_equals_each_answer_alone),
+        cmocka_unit_test(the_best_answer_is_the_largest_score),
         cmocka_unit_test(tinystories_continues_as_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

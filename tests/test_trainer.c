@@ -119,10 +119,14 @@ static void a_bridge_learns(void **state) {
 
 static void a_run_keeps_its_best_bridge(void **state) {
     (void)state;
+    /* nothing holds the answers any more after step 20: the last bridge is not the best */
+    const char forgets[] =
+        "{\"losses\": [{\"name\": \"lm\", \"weight\": 1, \"schedule\": {\"kind\": \"window\", \"from\": 0, "
+        "\"to\": 20}}, {\"name\": \"diversity\", \"weight\": 1}], \"optimiser\": {\"lr\": 0.1}}";
     tp_train_result result, again;
-    check_ok(train(in_dir("best"), NULL, 0, &result));
+    check_ok(train(in_dir("best"), forgets, 0, &result));
     assert_int_equal(result.steps, 40);
-    assert_in_range(result.best_step, 10, 30); /* this run gets worse again: the last bridge is not the best */
+    assert_in_range(result.best_step, 10, 30);
     char words[160];
     tp_validation v = validate(in_dir("best"));
     snprintf(words, sizeof words, "step %lld  validation accuracy %.2f %%, loss %.4f  (best so far)",
@@ -132,7 +136,7 @@ static void a_run_keeps_its_best_bridge(void **state) {
     assert_null(strstr(said, words));
     assert_true(v.accuracy == result.valid_accuracy);
 
-    check_ok(train(in_dir("best"), NULL, 0, &again));
+    check_ok(train(in_dir("best"), forgets, 0, &again));
     assert_true(again.already_done);
     assert_int_equal(again.steps, result.steps);
     assert_int_equal(again.best_step, result.best_step);

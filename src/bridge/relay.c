@@ -155,11 +155,26 @@ tp_status tp_relay_prompts(const tp_relay *relay, tp_tape *tape, tp_var *soft, c
     return TP_OK;
 }
 
-tp_status tp_relay_score(const tp_relay *relay, const tp_prompts *prompts, double *scores) {
+/* The labels' answers; the ids stay the layout's. */
+static tp_ids *label_answers(const tp_relay *relay) {
     tp_ids *answers = tp_alloc((size_t)relay->n_labels * sizeof *answers);
-    for (int i = 0; i < relay->n_labels; i++) answers[i] = *tp_layout_label(relay->layout, i); /* ids stay borrowed */
+    for (int i = 0; i < relay->n_labels; i++) answers[i] = *tp_layout_label(relay->layout, i);
+    return answers;
+}
+
+tp_status tp_relay_score(const tp_relay *relay, const tp_prompts *prompts, double *scores) {
+    tp_ids *answers = label_answers(relay);
     tp_status status =
         tp_score_answers(relay->receiver, relay->recipe->math, prompts, answers, relay->n_labels, scores);
+    tp_free(answers);
+    return status;
+}
+
+tp_status tp_relay_best(const tp_relay *relay, const tp_prompts *prompts, int32_t *best, const int32_t *wanted,
+                        double *likelihoods) {
+    tp_ids *answers = label_answers(relay);
+    tp_status status = tp_best_answers(relay->receiver, relay->recipe->math, prompts, answers, relay->n_labels, best,
+                                       wanted, likelihoods);
     tp_free(answers);
     return status;
 }

@@ -55,6 +55,11 @@ tp_status tp_relay_prompts(const tp_relay *relay, tp_tape *tape, tp_var *soft, c
 /* Reading 1, score: log-likelihood of each label's answer, EOS included, after each prompt: scores [n, n_labels]. */
 tp_status tp_relay_score(const tp_relay *relay, const tp_prompts *prompts, double *scores);
 
+/* The same reading where only the likeliest label is asked for: best [n], and in likelihoods [n] the log-likelihood of
+ * the label that `wanted` [n] names for each prompt (both may be NULL). */
+tp_status tp_relay_best(const tp_relay *relay, const tp_prompts *prompts, int32_t *best, const int32_t *wanted,
+                        double *likelihoods);
+
 /* Reading 2, generate: up to max_new greedy tokens after each prompt, as text (owned by the caller) in answers[n]. */
 tp_status tp_relay_generate(const tp_relay *relay, const tp_prompts *prompts, int64_t max_new, char **answers);
 

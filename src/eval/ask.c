@@ -55,19 +55,17 @@ static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
     return TP_OK;
 }
 
+/* With `scores` all of them are computed, else only as many as it takes to know the best. */
 static tp_status score(const tp_task *task, const tp_asking *a, tp_math math, const tp_prompts *prompts,
                        int32_t *labels, double *scores) {
-    size_t n_labels = (size_t)task->n_labels;
-    tp_ids *answers = tp_alloc(n_labels * sizeof *answers);
-    double *own = scores ? NULL : tp_alloc((size_t)prompts->n * n_labels * sizeof *own);
-    double *all = scores ? scores : own;
+    tp_ids *answers = tp_alloc((size_t)task->n_labels * sizeof *answers);
     for (int i = 0; i < task->n_labels; i++)
         answers[i] = *tp_layout_label(a->layout, i); /* the ids stay the layout's */
-    tp_status status = tp_score_answers(a->lm, math, prompts, answers, task->n_labels, all);
-    for (int64_t i = 0; status == TP_OK && i < prompts->n; i++)
-        labels[i] = tp_best_score(all + i * task->n_labels, task->n_labels);
+    tp_status status = scores ? tp_score_answers(a->lm, math, prompts, answers, task->n_labels, scores)
+                              : tp_best_answers(a->lm, math, prompts, answers, task->n_labels, labels, NULL, NULL);
+    for (int64_t i = 0; scores && status == TP_OK && i < prompts->n; i++)
+        labels[i] = tp_best_score(scores + i * task->n_labels, task->n_labels);
     tp_free(answers);
-    tp_free(own);
     return status;
 }
 

@@ -168,37 +168,90 @@ static void score_children(const tree *t, int32_t node, const float *logits, int
         if (t->nodes[i].parent == node) totals[i] = totals[node] + logits[t->nodes[i].token] - norm;
 }
 
-/* Runs the tree level by level for the n prompts of a chunk: a node's slot starts as a copy of its parent's. */
-static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int64_t from, int64_t n, const tree *t,
-                        tp_kv_cache *cache, double *totals) {
+/* What is known of a chunk of prompts. */
+typedef struct {
+    const tree *tree;
+    tp_kv_cache *cache;    /* prompt i's slots are i * n_inner .. */
+    double *totals;        /* [n, tree->n]: log-likelihood up to each node; NAN: not known yet */
+    bool *run;             /* [n, tree->n]: inner nodes whose children are known */
+    const int32_t *wanted; /* [n]: an answer of each prompt that must be known; NULL: none */
+    bool all;              /* every answer must be known */
+} scoring;
+
+/* Log-likelihood of the likeliest answer of prompt i that is known to its end. */
+static double best_known(const scoring *c, int64_t i, int64_t n_answers) {
+    double best = -INFINITY;
+    for (int64_t a = 0; a < n_answers; a++) {
+        double total = c->totals[i * (int64_t)c->tree->n + c->tree->leaves[a]];
+        if (total > best) best = total;
+    }
+    return best;
+}
+
+static bool leads_to(const tree *t, int32_t node, int32_t leaf) {
+    while (leaf > node) leaf = t->nodes[leaf].parent;
+    return leaf == node;
+}
+
+/* The nodes of prompt i to be run next. Likelihoods only fall along an answer: a node that is below an answer known to
+ * its end need not be followed. Until one is known the likeliest node goes first, by itself. */
+static int64_t choose(const scoring *c, int64_t i, int64_t n_answers, int32_t *chosen) {
+    const tree *t = c->tree;
+    const double *totals = c->totals + i * (int64_t)t->n;
+    double bound = c->all ? -INFINITY : best_known(c, i, n_answers);
+    int32_t first = -1;
+    int64_t n = 0;
+    for (int32_t k = 1; k < (int32_t)t->n; k++) {
+        if (t->nodes[k].slot < 0 || c->run[i * (int64_t)t->n + k] || isnan(totals[k])) continue;
+        bool must = c->all || (c->wanted && leads_to(t, k, t->leaves[c->wanted[i]]));
+        if (must || (bound > -INFINITY && totals[k] >= bound)) chosen[n++] = k;
+        if (first < 0 || totals[k] > totals[first]) first = k;
+    }
+    if (!c->all && bound == -INFINITY && first >= 0) {
+        for (int64_t j = 0; j < n; j++)
+            if (chosen[j] == first) return n;
+        chosen[n++] = first;
+    }
+    return n;
+}
+
+/* Runs the tree for the n prompts of a chunk, a node's slot beginning as a copy of its parent's. */
+static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int64_t from, int64_t n, int64_t n_answers,
+                        const scoring *c) {
+    const tree *t = c->tree;
     int64_t most = n * t->n_inner;
     int64_t *slots = tp_alloc((size_t)most * sizeof *slots), *steps = tp_alloc((size_t)(most + 1) * sizeof *steps);
     int32_t *tokens = tp_alloc((size_t)most * sizeof *tokens), *nodes = tp_alloc((size_t)most * sizeof *nodes);
     for (int64_t i = 0; i <= most; i++) steps[i] = i;
-    for (int64_t i = 0; i < cache->n_slots; i++) tp_kv_cache_rewind(cache, i, 0);
+    for (int64_t i = 0; i < c->cache->n_slots; i++) tp_kv_cache_rewind(c->cache, i, 0);
+    for (int64_t i = 0; i < n * (int64_t)t->n; i++) c->totals[i] = NAN, c->run[i] = false;
     tp_tape_reset(tape);
     tp_batch batch;
-    tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, cache, t->n_inner, &batch), &batch);
-    for (int64_t i = 0; i < n; i++)
-        score_children(t, 0, logits->data + i * logits->cols, logits->cols, totals + i * (int64_t)t->n);
-    for (int32_t depth = 1; depth < t->depth; depth++) {
+    tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, c->cache, t->n_inner, &batch), &batch);
+    for (int64_t i = 0; i < n; i++) {
+        double *totals = c->totals + i * (int64_t)t->n;
+        totals[0] = 0;
+        score_children(t, 0, logits->data + i * logits->cols, logits->cols, totals);
+    }
+    for (;;) {
         int64_t rows = 0;
-        for (int64_t i = 0; i < n; i++)
-            for (size_t k = 1; k < t->n; k++) {
-                const tree_node *node = &t->nodes[k];
-                if (node->depth != depth || node->slot < 0) continue;
+        for (int64_t i = 0; i < n; i++) {
+            int64_t chosen = choose(c, i, n_answers, nodes + rows);
+            for (; chosen > 0; chosen--, rows++) {
+                const tree_node *node = &t->nodes[nodes[rows]];
                 slots[rows] = i * t->n_inner + node->slot;
-                tp_kv_cache_copy(cache, i * t->n_inner + t->nodes[node->parent].slot, slots[rows]);
+                tp_kv_cache_copy(c->cache, i * t->n_inner + t->nodes[node->parent].slot, slots[rows]);
                 tokens[rows] = node->token;
-                nodes[rows++] = (int32_t)k;
+                c->run[i * (int64_t)t->n + nodes[rows]] = true;
             }
+        }
         if (rows == 0) break;
         tp_tape_reset(tape);
-        batch = (tp_batch){.n_sequences = rows, .offsets = steps, .cache = cache, .slots = slots};
+        batch = (tp_batch){.n_sequences = rows, .offsets = steps, .cache = c->cache, .slots = slots};
         logits = last_logits(tape, lm, tp_lm_embed(tape, lm, tokens, rows), &batch);
         for (int64_t r = 0; r < rows; r++)
             score_children(t, nodes[r], logits->data + r * logits->cols, logits->cols,
-                           totals + slots[r] / t->n_inner * (int64_t)t->n);
+                           c->totals + slots[r] / t->n_inner * (int64_t)t->n);
     }
     tp_free(slots);
     tp_free(steps);
@@ -206,30 +259,53 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
     tp_free(nodes);
 }
 
-tp_status tp_score_answers(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
-                           int64_t n_answers, double *scores) {
+/* Log-likelihoods into scores [n, n_answers], NAN for those that were not followed to their end. */
+static tp_status score(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
+                       int64_t n_answers, bool all, const int32_t *wanted, double *scores) {
     if (prompts->n == 0) return TP_OK;
     tree t = build_tree(answers, n_answers);
     int64_t capacity = longest(prompts->offsets, prompts->n) + t.depth;
     int64_t chunk = sequences_at_once(lm, capacity, t.n_inner);
     if (chunk > prompts->n) chunk = prompts->n;
-    tp_kv_cache *cache = tp_kv_cache_new(lm, chunk * t.n_inner, capacity);
-    tp_status status = cache ? TP_OK : tp_last_status();
+    scoring c = {.tree = &t, .all = all, .cache = tp_kv_cache_new(lm, chunk * t.n_inner, capacity)};
+    tp_status status = c.cache ? TP_OK : tp_last_status();
     tp_tape *tape = tp_tape_new(math);
     tape->frozen = true;
-    double *totals = tp_alloc((size_t)chunk * t.n * sizeof *totals);
+    c.totals = tp_alloc((size_t)chunk * t.n * sizeof *c.totals);
+    c.run = tp_alloc((size_t)chunk * t.n * sizeof *c.run);
     for (int64_t from = 0; status == TP_OK && from < prompts->n; from += chunk) {
         int64_t n = prompts->n - from < chunk ? prompts->n - from : chunk;
-        memset(totals, 0, (size_t)chunk * t.n * sizeof *totals);
-        score_chunk(lm, tape, prompts, from, n, &t, cache, totals);
+        c.wanted = wanted ? wanted + from : NULL;
+        score_chunk(lm, tape, prompts, from, n, n_answers, &c);
         for (int64_t i = 0; i < n; i++)
             for (int64_t a = 0; a < n_answers; a++)
-                scores[(from + i) * n_answers + a] = totals[i * (int64_t)t.n + t.leaves[a]];
+                scores[(from + i) * n_answers + a] = c.totals[i * (int64_t)t.n + t.leaves[a]];
     }
-    tp_free(totals);
+    tp_free(c.totals);
+    tp_free(c.run);
     tp_tape_free(tape);
-    tp_kv_cache_free(cache);
+    tp_kv_cache_free(c.cache);
     tp_free(t.nodes);
     tp_free(t.leaves);
+    return status;
+}
+
+tp_status tp_score_answers(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
+                           int64_t n_answers, double *scores) {
+    return score(lm, math, prompts, answers, n_answers, true, NULL, scores);
+}
+
+tp_status tp_best_answers(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
+                          int64_t n_answers, int32_t *best, const int32_t *wanted, double *likelihoods) {
+    double *scores = tp_alloc((size_t)(prompts->n * n_answers) * sizeof *scores);
+    tp_status status = score(lm, math, prompts, answers, n_answers, false, wanted, scores);
+    for (int64_t i = 0; status == TP_OK && i < prompts->n; i++) {
+        const double *row = scores + i * n_answers;
+        best[i] = -1;
+        for (int32_t a = 0; a < n_answers; a++)
+            if (!isnan(row[a]) && (best[i] < 0 || row[a] > row[best[i]])) best[i] = a;
+        if (wanted) likelihoods[i] = row[wanted[i]];
+    }
+    tp_free(scores);
     return status;
 }

@@ -1,6 +1,6 @@
 /* What a decoder answers to prompts: by generating, and by scoring given answers.
  *
- * Prompts are rows of embeddings, so text, soft tokens and mixtures are all the same here. Both functions work on
+ * Prompts are rows of embeddings, so text, soft tokens and mixtures are all the same here. All functions work on
  * ragged batches with a cache of keys and values, in bounded memory. */
 #ifndef TP_LM_GENERATE_H
 #define TP_LM_GENERATE_H
@@ -25,5 +25,12 @@ tp_status tp_generate_greedy(const tp_lm *lm, tp_math math, const tp_prompts *pr
  * is computed once for all answers, and beginnings that answers share once for all that share them. */
 tp_status tp_score_answers(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
                            int64_t n_answers, double *scores);
+
+/* The likeliest of the answers after each prompt, of equal ones the first: best [n]. The same as the largest of
+ * tp_score_answers' numbers, but answers that fall behind one that is known to its end are not followed: with many
+ * answers and a sure model that is most of them. `wanted` [n], or NULL, names an answer for each prompt whose
+ * log-likelihood goes into likelihoods [n] in any case. */
+tp_status tp_best_answers(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
+                          int64_t n_answers, int32_t *best, const int32_t *wanted, double *likelihoods);
 
 #endif

@@ -26,26 +26,26 @@ tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_da
     *result = (tp_validation){.n = n};
     tp_tape *tape = tp_tape_new(relay->recipe->math);
     tape->frozen = true;
-    double *scores = tp_alloc((size_t)(ROWS_AT_ONCE * relay->n_labels) * sizeof *scores), nll = 0;
+    double nll = 0;
     int64_t right = 0;
     tp_status status = TP_OK;
     for (int64_t from = 0; from < n && status == TP_OK; from += ROWS_AT_ONCE) {
         int64_t some = n - from < ROWS_AT_ONCE ? n - from : ROWS_AT_ONCE, indices[ROWS_AT_ONCE];
         const tp_example *rows[ROWS_AT_ONCE];
-        for (int64_t i = 0; i < some; i++) indices[i] = from + i, rows[i] = &set->examples[from + i];
+        int32_t truth[ROWS_AT_ONCE], best[ROWS_AT_ONCE];
+        double likelihoods[ROWS_AT_ONCE];
+        for (int64_t i = 0; i < some; i++) {
+            indices[i] = from + i, rows[i] = &set->examples[from + i];
+            truth[i] = rows[i]->label;
+        }
         tp_prompts prompts;
         status = prompts_of(relay, states, tape, rows, indices, some, &prompts);
-        if (status == TP_OK) status = tp_relay_score(relay, &prompts, scores);
+        if (status == TP_OK) status = tp_relay_best(relay, &prompts, best, truth, likelihoods);
         for (int64_t i = 0; status == TP_OK && i < some; i++) {
-            const double *row = scores + i * relay->n_labels;
-            int32_t best = tp_best_score(row, relay->n_labels);
-            right += best == rows[i]->label;
-            double sum = 0;
-            for (int j = 0; j < relay->n_labels; j++) sum += exp(row[j] - row[best]);
-            nll += row[best] + log(sum) - row[rows[i]->label];
+            right += best[i] == truth[i];
+            nll -= likelihoods[i];
         }
     }
-    tp_free(scores);
     tp_tape_free(tape);
     result->accuracy = n > 0 ? (double)right / (double)n : 0;
     result->loss = n > 0 ? nll / (double)n : 0;

@@ -8,7 +8,7 @@
 typedef struct tp_validation {
     int64_t n;
     double accuracy; /* of the likeliest label */
-    double loss;     /* mean negative log-likelihood of the right label among the labels */
+    double loss;     /* mean negative log-likelihood of the right label's answer, nats */
 } tp_validation;
 
 /* The first n rows of the set, whose states the cache gives. */
