@@ -40,6 +40,35 @@ static void a_dry_run_prints_the_grid(void **state) {
     assert_non_null(strstr(out, "tiny-9"));
 }
 
+static void documents_are_made_of_every_run(void **state) {
+    (void)state;
+    static const char suite[] =
+        "{\"recipes\": [\"tiny.json\"], \"methods\": [\"majority\"], \"evaluation\": {\"timed\": 0}, \"documents\": "
+        "[\"latency\", \"inspect\"], \"inspect\": {\"n\": 30, \"transcripts\": 0}, \"latency\": {\"lengths\": [4, 9], "
+        "\"batches\": [1, 3], \"texts\": 2, \"methods\": [\"receiver\", \"bridge\"]}}";
+    check_ok(tp_write_file(in_dir("@/documents.json"), suite, strlen(suite)));
+    expect_success("", "suite @/documents.json --out @/documents --quiet", "1 runs are in");
+    expect_success("", "runs show @/documents tiny-7", "holds    results, inspect, latency, log, train");
+    assert_int_equal(system(in_dir("cp @/documents/runs/*/latency.json @/latency.json")), 0);
+    json_t *value = tp_json_load_file(in_dir("@/latency.json")), *point;
+    check_not_null(value);
+    json_t *curve = json_object_get(value, "curve");
+    assert_int_equal(json_array_size(curve), 2 * 2 * 2); /* lengths, batches, methods */
+    size_t i;
+    json_array_foreach(curve, i, point) {
+        bool bridge = strcmp(json_string_value(json_object_get(point, "method")), "bridge") == 0;
+        assert_int_equal(json_is_real(json_object_get(point, "sender_ms")), bridge);
+        assert_true(json_real_value(json_object_get(point, "receiver_ms")) > 0);
+        assert_int_equal(json_integer_value(json_object_get(point, "length")), i < 4 ? 4 : 9);
+    }
+    json_decref(value);
+    static const char wrong[] = "{\"recipes\": [\"tiny.json\"], \"documents\": [\"latency\"], \"latency\": "
+                                "{\"lenghts\": [4]}, \"methods\": [\"majority\"]}";
+    check_ok(tp_write_file(in_dir("@/wrong.json"), wrong, strlen(wrong)));
+    expect_failure("", "suite @/wrong.json --out @/wrong --quiet", 1, "`lenghts` is not a known key");
+    assert_false(tp_path_exists(in_dir("@/wrong"))); /* before any work */
+}
+
 /* "run outcome" of every run of a folder's registry. */
 static char *outcomes(const char *folder) {
     char *arguments = tp_format("runs list %s --json", folder);
@@ -134,6 +163,7 @@ static void mistakes_get_one_sentence(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_dry_run_prints_the_grid),
+        cmocka_unit_test(documents_are_made_of_every_run),
         cmocka_unit_test(a_killed_suite_goes_on_to_the_same_end),
         cmocka_unit_test(the_registry_is_shown),
         cmocka_unit_test(mistakes_get_one_sentence),

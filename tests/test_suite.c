@@ -331,24 +331,21 @@ static void a_run_that_needs_too_much_memory_fails(void **state) {
     free(out);
 }
 
-static tp_status give_any(const char *folder, const tp_task *task, const tp_lm *sender, const tp_lm *receiver,
-                          const json_t *settings, tp_progress *progress, json_t **document) {
-    (void)folder, (void)progress, (void)settings;
-    *document = json_pack("{s:s, s:i, s:i}", "task", task->name, "sender", sender->config.d_model, "receiver",
-                          receiver->config.d_model);
-    return TP_OK;
+static json_t *give_any(tp_eval *eval, const tp_results *results, json_t *settings) {
+    return json_pack("{s:s, s:i, s:I, s:O}", "task", eval->task->name, "sender", eval->relay->sender->config.d_model,
+                     "rows", (json_int_t)results->truth.n, "settings", settings);
 }
 
 static void steps_make_documents(void **state) {
     (void)state;
     char *out = tp_path_join(dir, "documents");
     static const char text[] = "{'name': 'documents', 'recipes': ['tiny.json'], 'methods': ['majority'], "
-                               "'documents': ['inspect']}";
+                               "'documents': ['inspect'], 'inspect': {'n': 5}}";
     planned p = plan(text, out);
     tp_suite_options options = {.out = out, .threads = 1, .jobs = 1};
     assert_int_equal(tp_suite_run(p.suite, p.plan, &options), TP_ERR_ARGUMENT);
     assert_non_null(strstr(tp_last_error(), "there is no document `inspect`"));
-    options.steps = (const tp_suite_step[]){{"inspect", give_any}, {0}};
+    options.steps = (const tp_suite_step[]){{"inspect", give_any, NULL}, {0}};
     check_ok(tp_suite_run(p.suite, p.plan, &options));
     tp_registry *r = tp_registry_open_in(out, false);
     check_not_null(r);
@@ -357,6 +354,7 @@ static void steps_make_documents(void **state) {
     check_ok(tp_registry_document(r, tp_suite_plan_place(p.plan, 0)->key, "inspect", &bytes, &n));
     assert_non_null(bytes);
     assert_non_null(strstr(bytes, "\"sender\": 32"));
+    assert_non_null(strstr(bytes, "\"n\": 5"));
     tp_free(bytes);
     check_ok(tp_registry_document(r, tp_suite_plan_place(p.plan, 0)->key, "log", &bytes, &n));
     assert_non_null(bytes);

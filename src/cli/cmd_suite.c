@@ -1,4 +1,5 @@
 /* `telepathy suite`: a grid of runs, from nothing to the registry. */
+#include "analysis/inspect.h"
 #include "base/table.h"
 #include "cli/experiment.h"
 #include "cli/revision.h"
@@ -73,6 +74,34 @@ static void print_plan(const tp_suite *suite, const tp_suite_plan *plan, int job
                tp_format_seconds(seconds / jobs, text), jobs);
 }
 
+/* ---- documents ---- */
+
+static tp_status read_inspect(json_t *settings, tp_inspect_options *options) {
+    tp_json_reader r;
+    json_t *none = json_object();
+    tp_json_begin(&r, settings ? settings : none, "the suite's `inspect`");
+    *options = (tp_inspect_options){.n_texts = tp_json_int(&r, "n", 200, 1, 1000),
+                                    .n_examples = tp_json_int(&r, "examples", 4, 0, 1000),
+                                    .n_transcripts = tp_json_int(&r, "transcripts", 8, 0, 1000),
+                                    .n_nearest = (int)tp_json_int(&r, "nearest", 5, 1, 100)};
+    tp_status status = tp_json_end(&r, true);
+    json_decref(none);
+    return status;
+}
+
+static tp_status check_inspect(json_t *settings) {
+    tp_inspect_options options;
+    return read_inspect(settings, &options);
+}
+
+static json_t *inspect(tp_eval *eval, const tp_results *results, json_t *settings) {
+    tp_inspect_options options;
+    if (read_inspect(settings, &options) != TP_OK) return NULL;
+    options.seed = eval->seed;
+    options.results = results;
+    return tp_inspect(eval, &options);
+}
+
 /* ---- running ---- */
 
 static void print_outcome(const tp_suite *suite, const char *out) {
@@ -85,6 +114,7 @@ static tp_status work(tp_args *args, const tp_suite *suite, int threads) {
     double gib = tp_args_given(args, "max-memory")
                      ? tp_args_real(args, "max-memory")
                      : 0.75 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 0x1p30;
+    const tp_suite_step steps[] = {{"inspect", inspect, check_inspect}, tp_latency_step, {0}};
     tp_suite_plan *plan = tp_suite_plan_new(suite, out);
     if (plan == NULL) return tp_last_status();
     tp_status status = TP_OK;
@@ -97,6 +127,7 @@ static tp_status work(tp_args *args, const tp_suite *suite, int threads) {
                                                   .jobs = jobs,
                                                   .max_memory = (int64_t)(gib * 0x1p30),
                                                   .revision = tp_revision,
+                                                  .steps = steps,
                                                   .stop = tp_interrupt_catch(),
                                                   .progress = tp_args_progress(args)});
     tp_suite_plan_free(plan);

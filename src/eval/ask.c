@@ -146,24 +146,29 @@ static int64_t spread(const tp_eval *eval, int64_t k, int64_t m) {
     return k * (int64_t)eval->task->test.n / m;
 }
 
-/* One text at a time: the median of each phase over a sample, behind a few that warm up. */
+/* One text at a time, or eval->timed_batch of them: the median of each phase over a sample, per text, behind a few that
+ * warm up. */
 static tp_status time_single(tp_eval *eval, const tp_asking *a, tp_tape *tape, tp_reading reading, tp_answers *out) {
-    int64_t n = eval->n_timed < (int64_t)eval->task->test.n ? eval->n_timed : (int64_t)eval->task->test.n;
+    int64_t n_test = (int64_t)eval->task->test.n, n = eval->n_timed < n_test ? eval->n_timed : n_test;
+    int64_t batch = eval->timed_batch > 1 ? eval->timed_batch : 1;
+    if (batch > TP_ASK_BATCH) batch = TP_ASK_BATCH;
+    if (batch > n_test) batch = n_test;
     if (n > MOST_TIMED) n = MOST_TIMED;
     double *samples = tp_alloc((size_t)(TP_N_PHASES * n) * sizeof *samples);
     bool used[TP_N_PHASES] = {false};
     tp_status status = TP_OK;
     for (int64_t k = -WARM_UP; k < n && status == TP_OK; k++) {
-        int64_t item = spread(eval, k < 0 ? 0 : k, n), ignored = 0;
-        int32_t label;
+        int64_t items[TP_ASK_BATCH], ignored = 0;
+        int32_t labels[TP_ASK_BATCH];
+        for (int64_t i = 0; i < batch; i++) items[i] = (spread(eval, k < 0 ? 0 : k, n) + i) % n_test;
         double ms[TP_N_PHASES] = {0};
         tp_prompts prompts;
-        status = make_prompts(eval, a, tape, &eval->task->test, &item, 1, ms, &prompts, &ignored);
+        status = make_prompts(eval, a, tape, &eval->task->test, items, batch, ms, &prompts, &ignored);
         double began = tp_now();
-        if (status == TP_OK) status = tp_ask_prompts(eval->task, a, tape->math, &prompts, reading, &label, NULL);
+        if (status == TP_OK) status = tp_ask_prompts(eval->task, a, tape->math, &prompts, reading, labels, NULL);
         ms[a->phase] += (tp_now() - began) * 1e3;
         for (int p = 0; k >= 0 && p < TP_N_PHASES; p++) {
-            samples[p * n + k] = ms[p];
+            samples[p * n + k] = ms[p] / (double)batch;
             used[p] = used[p] || ms[p] > 0;
         }
         if (status == TP_OK) status = tp_eval_stopped(eval);
@@ -201,7 +206,7 @@ static tp_status take_times(tp_eval *eval, const tp_asking *a, tp_method_result 
     tp_status status = TP_OK;
     for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS && status == TP_OK; r++) {
         status = time_single(eval, a, tape, r, &result->readings[r]);
-        if (status == TP_OK) status = time_batches(eval, a, tape, r, &result->readings[r]);
+        if (status == TP_OK && eval->timed_batch == 0) status = time_batches(eval, a, tape, r, &result->readings[r]);
     }
     tp_tape_free(tape);
     return status;

@@ -56,6 +56,7 @@ typedef struct tp_eval {
     tp_state_cache *uncached;    /* the same, of kind none: computed each time, for measuring */
     uint64_t seed;               /* of the run */
     int64_t n_timed;             /* texts whose time is taken one by one */
+    int64_t timed_batch;         /* 0; or texts that are timed together, for a curve over batches */
     int64_t prompt_steps;        /* most updates of prompt tuning; 0: those of the recipe */
     double chosen;               /* what the running method's sweep chose for the first run of the recipe; NAN: sweep */
     const char *doing;           /* the method's title, for the progress */

@@ -49,14 +49,18 @@ void tp_suite_free(tp_suite *suite); /* takes NULL */
 
 /* ---- running it ---- */
 
-/* A document that is made of a finished run, such as an inspection. It stands on a floor above this one, so whoever
+/* A document that is made of a finished run, such as an inspection. It may stand on a floor above this one, so whoever
  * runs the suite hands it down. */
 typedef struct tp_suite_step {
-    const char *name; /* as the suite's `documents` and the registry name it */
-    /* Makes the document of the run in `folder`; *document is the caller's to json_decref. */
-    tp_status (*make)(const char *folder, const tp_task *task, const tp_lm *sender, const tp_lm *receiver,
-                      const json_t *settings, tp_progress *progress, json_t **document);
+    const char *name; /* as the suite's `documents`, and the registry, name it */
+    /* Makes the document; the evaluation has task, relay with its bridge, seed, progress and stop, no caches.
+     * `settings` is what the suite's file says under the step's name; NULL: nothing. NULL on error. */
+    json_t *(*make)(tp_eval *eval, const tp_results *results, json_t *settings);
+    tp_status (*check)(json_t *settings); /* refuses settings before any work is done */
 } tp_suite_step;
+
+/* The step `latency`; see latency.c. */
+extern const tp_suite_step tp_latency_step;
 
 typedef struct tp_suite_options {
     const char *out;            /* folder: runs.db and runs/ */

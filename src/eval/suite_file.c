@@ -158,8 +158,10 @@ static void read_documents(tp_json_reader *r, tp_suite *suite) {
     }
     size_t i;
     json_array_foreach(list, i, value) {
-        suite->documents[i] = json_string_value(value);
-        if (suite->documents[i] == NULL) tp_json_error(r, "documents", "holds something that is not a name");
+        const char *name = suite->documents[i] = json_string_value(value);
+        json_t *settings = name ? tp_json_any(r, name) : NULL; /* whoever makes it knows what they mean */
+        if (name == NULL) tp_json_error(r, "documents", "holds something that is not a name");
+        if (settings && !json_is_object(settings)) tp_json_error(r, name, "is not an object");
     }
 }
 
@@ -188,8 +190,6 @@ static tp_status read_file(grid *g, json_t *value) {
     suite->n_timed = tp_json_int(&evaluation, "timed", 50, 0, 1000);
     suite->prompt_steps = tp_json_int(&evaluation, "prompt_steps", 1000, 0, INT64_MAX);
     tp_json_end_object(&r, &evaluation, true);
-    json_t *latency = tp_json_any(&r, "latency");
-    if (latency && !json_is_object(latency)) tp_json_error(&r, "latency", "is not an object");
     return tp_json_end(&r, true);
 }
 

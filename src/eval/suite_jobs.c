@@ -168,16 +168,32 @@ static tp_status add_file(documents *d, const char *folder, const char *file, co
     return TP_OK;
 }
 
-/* Has a step make its document, keeps it in the run's folder, and adds it. */
-static tp_status add_step(documents *d, const tp_suite_job *job, const char *folder, const char *name,
-                          tp_progress *progress) {
+/* Has a step make its document. */
+static tp_status run_step(const tp_suite_step *step, const tp_suite_job *job, const char *folder,
+                          const tp_results *results, tp_progress *progress, const volatile sig_atomic_t *stop,
+                          json_t **document) {
     const tp_suite_place *place = &job->plan->places[job->place];
+    tp_relay *relay = tp_relay_load(folder, place->sender, place->receiver);
+    if (relay == NULL) return tp_last_status();
+    tp_eval eval = {.task = place->task,
+                    .relay = relay,
+                    .seed = relay->recipe->seed,
+                    .chosen = NAN,
+                    .stop = stop,
+                    .progress = progress};
+    *document = step->make(&eval, results, json_object_get(job->suite->definition, step->name));
+    tp_eval_end(&eval);
+    tp_relay_free(relay);
+    return *document ? TP_OK : tp_fail_context("document %s", step->name);
+}
+
+/* Adds a step's document, which is kept in the run's folder too. */
+static tp_status add_step(documents *d, const tp_suite_job *job, const char *folder, const char *name,
+                          const tp_results *results, tp_progress *progress, const volatile sig_atomic_t *stop) {
     const tp_suite_step *step = job->options->steps;
     while (strcmp(step->name, name) != 0) step++; /* there is one: it was looked for before */
     json_t *document = NULL;
-    if (step->make(folder, place->task, place->sender, place->receiver, json_object_get(job->suite->definition, name),
-                   progress, &document) != TP_OK)
-        return tp_fail_context("document %s", name);
+    TP_TRY(run_step(step, job, folder, results, progress, stop, &document));
     char *file = tp_format("%s.json", name), *path = tp_path_join(folder, file);
     tp_status status = tp_json_save_file(document, path);
     json_decref(document);
@@ -187,13 +203,13 @@ static tp_status add_step(documents *d, const tp_suite_job *job, const char *fol
     return status;
 }
 
-static tp_status make_documents(documents *d, const tp_suite_job *job, const char *folder, tp_progress *progress,
-                                const volatile sig_atomic_t *stop) {
+static tp_status make_documents(documents *d, const tp_suite_job *job, const char *folder, const tp_results *results,
+                                tp_progress *progress, const volatile sig_atomic_t *stop) {
     TP_TRY(add_file(d, folder, "train.json", "train"));
     TP_TRY(add_file(d, folder, "log.jsonl", "log"));
     for (int i = 0; job->suite->documents[i]; i++) {
         if (*stop) return tp_fail(TP_ERR_CANCELLED, "the evaluation was interrupted");
-        TP_TRY(add_step(d, job, folder, job->suite->documents[i], progress));
+        TP_TRY(add_step(d, job, folder, job->suite->documents[i], results, progress, stop));
     }
     return TP_OK;
 }
@@ -238,7 +254,7 @@ tp_status tp_suite_evaluate(void *context, tp_progress *progress, const volatile
     tp_results *results = NULL;
     documents d = {0};
     tp_status status = evaluate(job, folder, progress, stop, &results);
-    if (status == TP_OK) status = make_documents(&d, job, folder, progress, stop);
+    if (status == TP_OK) status = make_documents(&d, job, folder, results, progress, stop);
     if (status == TP_OK) status = add_times(folder, "evaluate_seconds", tp_now() - began, started);
     if (status == TP_OK) status = put(job, folder, results, &d);
     for (size_t i = 0; i < d.n; i++) tp_free(d.bytes[i]);

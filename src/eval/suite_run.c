@@ -24,6 +24,7 @@ typedef struct {
     tp_worker workers[MOST_JOBS];
     tp_suite_job jobs[MOST_JOBS]; /* of the workers */
     double started[MOST_JOBS], measured;
+    double began, share_at_start;
     int n_slots, n_allowed; /* workers that there may be at a time; the latter sinks where memory is too small */
     int64_t largest;        /* bytes that a job was seen to take */
     size_t n_failed;
@@ -61,17 +62,23 @@ static double share_done(const runner *r) {
     return all > 0 ? done / all : 1;
 }
 
+/* "0 runs  of 20 done, 12 %, 1h02m left; trec-42: train 45 %; sst2-42: bridge 10 %". The time left is by the mean pace
+ * of this call: the last seconds say little about jobs as unlike as these. */
 static void show(const runner *r) {
     tp_str text = {0};
+    char left[16];
+    size_t done = 0;
+    for (size_t i = 0; i < r->plan->n; i++) done += r->stages[i] == DONE;
+    double share = share_done(r), made = share - r->share_at_start, elapsed = tp_now() - r->began;
+    tp_str_appendf(&text, "of %zu done, %.0f %%", r->plan->n, 100 * share);
+    if (made > 0.002) tp_str_appendf(&text, ", %s left", tp_format_seconds(elapsed * (1 - share) / made, left));
     for (int w = 0; w < r->n_slots; w++) {
         if (r->workers[w].pid == 0) continue;
-        size_t i = r->jobs[w].place;
         const char *doing = r->workers[w].doing, *end = strstr(doing, "  ");
-        tp_str_appendf(&text, "%s%s %s %.*s %.0f%%", text.len ? "; " : "", r->suite->cells[i].name,
-                       r->stages[i] == TRAINING ? "trains:" : "is evaluated:", end ? (int)(end - doing) : 40, doing,
-                       100 * r->workers[w].share);
+        tp_str_appendf(&text, "; %s: %.*s %.0f %%", r->suite->cells[r->jobs[w].place].name,
+                       end ? (int)(end - doing) : 40, doing, 100 * r->workers[w].share);
     }
-    tp_progress_update(r->o->progress, (double)r->plan->n * share_done(r), 0, "%s", text.data ? text.data : "");
+    tp_progress_update(r->o->progress, (double)done, 0, "%s", text.data);
     tp_str_free(&text);
 }
 
@@ -249,6 +256,7 @@ static tp_status check_documents(const runner *r) {
             tp_str_appendf(&known, "%s%s", known.len ? ", " : "", step->name);
         if (step && step->name) {
             tp_str_free(&known);
+            if (step->check) TP_TRY(step->check(json_object_get(r->suite->definition, name)));
             continue;
         }
         tp_status status = tp_fail(TP_ERR_ARGUMENT, "suite %s: there is no document `%s`; there are: %s",
@@ -309,8 +317,9 @@ tp_status tp_suite_run(const tp_suite *suite, tp_suite_plan *plan, const tp_suit
                                                                   : TO_TRAIN;
     set_costs(&r);
     status = put_suite(&r);
-    tp_progress_begin(options->progress, suite->name, (double)plan->n, "runs", NULL);
-    tp_progress_resume(options->progress, (double)plan->n * share_done(&r), 0);
+    r.began = tp_now();
+    r.share_at_start = share_done(&r);
+    tp_progress_begin(options->progress, suite->name, 0, "runs", "");
     if (status == TP_OK) status = loop(&r);
     for (int w = 0; w < r.n_slots; w++) /* after an error of ours */
         if (r.workers[w].pid) tp_worker_kill(&r.workers[w]);
