@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include "base/str.h"
+#include "eval/registry.h"
 #include "markup.h"
 #include "report/axis.h"
 #include "report/chart.h"
@@ -240,8 +241,8 @@ static void a_page_holds_all_sections(void **state) {
                                         "Every number",
                                         "PCA",
                                         "t-SNE",
-                                        "“ person” 0.41",
-                                        "“&lt;b&gt;” 0.20",
+                                        "person\u00a00.41",
+                                        "&lt;b&gt;\u00a00.20",
                                         "Who wrote it?",
                                         "42, 43, 44",
                                         "2221505",
@@ -254,6 +255,65 @@ static void a_page_holds_all_sections(void **state) {
         if (strcmp(absent[i], "http://") == 0) continue; /* the name space of SVG is one */
         expect_not(i > 3 ? page : body, absent[i]);
     }
+    tp_free(page);
+    tp_free(again);
+}
+
+/* The same runs in a registry: the same tables, and besides where they were made. */
+static void a_registry_gives_the_same_tables(void **state) {
+    (void)state;
+    char path[600];
+    snprintf(path, sizeof path, "%s/registry", dir);
+    check_ok(tp_make_dirs(path));
+    tp_registry *registry = tp_registry_open_in(path, true);
+    check_not_null(registry);
+    tp_suite_member members[3];
+    char keys[3][33], names[3][16];
+    for (int i = 2; i >= 0; i--) {
+        made_run made = trec_run("", 42 + i);
+        snprintf(keys[i], 33, "%032d", i);
+        snprintf(names[i], 16, "trec-%d", 42 + i);
+        made.folder = names[i];
+        json_t *value = made_results(&made);
+        tp_results *results = tp_results_from_json(value, "made");
+        check_not_null(results);
+        tp_document documents[] = {{"log", "{\"step\":50,\"loss\":7.5}\n", 23}, {"train", "{\"parameters\":7}", 16}};
+        check_ok(tp_registry_put(registry, &(tp_finished_run){.key = keys[i],
+                                                              .name = names[i],
+                                                              .results = results,
+                                                              .circumstances = {.started = "2026-11-22T16:00:00Z",
+                                                                                .revision = "0123456789abcdef",
+                                                                                .machine = "two cores",
+                                                                                .threads = 2,
+                                                                                .train_seconds = 77,
+                                                                                .evaluate_seconds = NAN},
+                                                              .documents = documents,
+                                                              .n_documents = 2}));
+        members[i] = (tp_suite_member){keys[i], names[i], json_object_get(value, "subject")};
+        if (i == 0) {
+            json_t *definition = json_pack("{s:s}", "name", "paper");
+            check_ok(tp_registry_put_suite(registry, "paper", definition, members, 1));
+            json_decref(definition);
+        }
+        tp_results_free(results);
+        json_decref(value);
+    }
+    tp_registry_close(registry);
+    char *page = page_of("registry", TP_REPORT_HTML), *again = page_of("registry", TP_REPORT_HTML);
+    assert_string_equal(page, again);
+    check_markup(page);
+    expect(page, "two cores");
+    expect(page, "0123456789ab");
+    expect(page, "telepathy suite paper.json");
+    tp_free(page);
+    tp_free(again);
+    page = page_of("registry", TP_REPORT_MARKDOWN);
+    again = page_of("three", TP_REPORT_MARKDOWN);
+    char *table = strstr(page, "## The table"), *same = strstr(again, "## The table");
+    size_t n = (size_t)(strstr(table, "## Task by task") ? strstr(table, "## Task by task") - table
+                                                         : strstr(table, "## Every number") - table);
+    assert_true(n > 1000);
+    assert_memory_equal(table, same, n - strlen("## Task by task"));
     tp_free(page);
     tp_free(again);
 }
@@ -512,6 +572,7 @@ int main(void) {
         cmocka_unit_test(charts_keep_their_texts_apart),
         cmocka_unit_test(colours_can_be_read),
         cmocka_unit_test(a_page_holds_all_sections),
+        cmocka_unit_test(a_registry_gives_the_same_tables),
         cmocka_unit_test(other_formats_hold_the_same_tables),
         cmocka_unit_test(verdicts_say_what_the_numbers_say),
         cmocka_unit_test(hostile_names_stay_text),

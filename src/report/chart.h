@@ -57,8 +57,9 @@ char *tp_chart_lines(const char *title, const tp_lines_axes *axes, const tp_seri
 
 /* ---- points ---- */
 
-/* n points [n][2] with classes 0 to n_classes - 1, in a square; up to 32 classes get a colour and a shape of their own
- * (what is beyond is grey), up to 10 are named beside their points, else in a list below. */
+/* n points [n][2] with classes 0 to n_classes - 1, in a square; up to 10 are named beside their
+ * points, up to 32 in a list below; of more, no colour tells which is which, and thin lines lead from each point to the
+ * middle of its class. */
 char *tp_chart_scatter(const char *title, const double *xy, const int32_t *classes, size_t n, const char *const *names,
                        size_t n_classes, const char *x_label, const char *y_label);
 

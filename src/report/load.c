@@ -24,6 +24,7 @@ static void free_run(tp_report_run *run) {
 void tp_report_runs_free(tp_report_runs *runs) {
     for (size_t i = 0; i < runs->n; i++) free_run(&runs->items[i]);
     tp_free(runs->items);
+    json_decref(runs->suites);
     *runs = (tp_report_runs){0};
 }
 
@@ -168,6 +169,16 @@ static tp_status add_registry(tp_report_runs *runs, const char *folder) {
     for (size_t i = 0; i < list.n && status == TP_OK; i++)
         if (strcmp(list.runs[i].state, "done") == 0) status = add_entry(runs, registry, &list.runs[i]);
     tp_run_list_free(&list);
+    if (status == TP_OK) {
+        json_t *suites = tp_registry_suites(registry);
+        if (suites == NULL)
+            status = tp_last_status();
+        else if (runs->suites == NULL)
+            runs->suites = json_incref(suites);
+        else
+            json_array_extend(runs->suites, suites);
+        json_decref(suites);
+    }
     tp_registry_close(registry);
     return status;
 }

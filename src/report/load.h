@@ -17,6 +17,7 @@ typedef struct tp_report_run {
 typedef struct tp_report_runs {
     tp_report_run *items;
     size_t n, capacity;
+    json_t *suites; /* names and definitions of the suites they come from, an array; NULL: none */
 } tp_report_runs;
 
 /* Reads the runs of the folders: of a suite, of a run, or of runs that lie in it. They come in an order that does not

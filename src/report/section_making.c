@@ -188,9 +188,77 @@ static void recipes(tp_doc *doc, const tp_report_view *view) {
     }
 }
 
+/* ---- each run, and the commands ---- */
+
+static void origins(tp_doc *doc, const tp_report_view *view) {
+    static const char *const columns[] = {"<run",     "<task",       "<revision",     "<machine", "<kernels",
+                                          ">threads", ">training s", ">evaluation s", ">peak MiB"};
+    size_t start = doc->n, n = 0;
+    tp_sheet *s = tp_doc_table(doc, "runs", "Each run: the program's revision, where it ran, how long it took");
+    for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) tp_sheet_column(s, columns[c]);
+    for (size_t i = 0; i < view->runs->n; i++) {
+        const tp_report_run *run = &view->runs->items[i];
+        if (run->origin == NULL) continue;
+        n++;
+        tp_sheet_text(s, "%s", run->name);
+        tp_sheet_text(s, "%s", run->results->task);
+        tp_sheet_text(s, "%.12s", tp_document_text(run->origin, "revision"));
+        tp_sheet_text(s, "%s", tp_document_text(run->origin, "machine"));
+        tp_sheet_text(s, "%s", tp_document_text(run->origin, "kernels"));
+        tp_sheet_number(s, tp_document_number(run->origin, "threads"), 0);
+        tp_sheet_number(s, tp_document_number(run->origin, "train_seconds"), 0);
+        tp_sheet_number(s, tp_document_number(run->origin, "evaluate_seconds"), 0);
+        tp_sheet_number(s, tp_document_number(run->origin, "peak_bytes") / 1048576, 0);
+    }
+    if (n == 0) tp_doc_cut(doc, start);
+}
+
+/* Of a suite one command; of runs by themselves what makes each again from its recipe. */
+static void commands(tp_doc *doc, const tp_report_view *view) {
+    tp_str text = {0};
+    json_t *suite;
+    size_t i;
+    json_array_foreach(view->runs->suites, i, suite) {
+        const char *name = tp_document_text(suite, "name");
+        tp_str_appendf(&text, "telepathy suite %s.json --data DIR --out %s\ntelepathy report %s\n", name, name, name);
+    }
+    if (text.len == 0) {
+        for (size_t k = 0; k < view->groups.n_main; k++) {
+            const tp_report_group *g = tp_report_main(&view->groups, k);
+            const char *task = g->results[0]->task;
+            for (size_t r = 0; r < g->n; r++)
+                tp_str_appendf(&text, "telepathy train --recipe %s.json --data DIR --seed %llu --out %s\n", task,
+                               (unsigned long long)g->results[r]->seed, g->runs[r]->name);
+            tp_str_append_text(&text, "telepathy eval");
+            for (size_t r = 0; r < g->n; r++) tp_str_appendf(&text, " %s", g->runs[r]->name);
+            tp_str_append_text(&text, " --data DIR\n");
+        }
+        tp_str_append_text(&text, "telepathy report DIR_OF_THE_RUNS\n");
+    }
+    tp_doc_code(doc, "The commands, DIR being the folder of the data", text.data);
+    tp_str_free(&text);
+}
+
+static void definitions(tp_doc *doc, const tp_report_view *view) {
+    json_t *suite;
+    size_t i;
+    json_array_foreach(view->runs->suites, i, suite) {
+        json_t *definition = json_object_get(suite, "definition");
+        char *text =
+            json_is_object(definition) ? json_dumps(definition, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+        char *heading = tp_format("The suite %s", tp_document_text(suite, "name"));
+        if (text) tp_doc_code(doc, heading, text);
+        tp_free(heading);
+        free(text);
+    }
+}
+
 bool tp_section_making(tp_doc *doc, const tp_report_view *view) {
     tp_doc_section(doc, "making", "How it was made");
     table(doc, view);
+    origins(doc, view);
+    commands(doc, view);
+    definitions(doc, view);
     recipes(doc, view);
     return true;
 }

@@ -73,6 +73,38 @@ static void draw(tp_doc *doc, const tp_results *r, json_t *projection, const cha
     tp_free(p.classes);
 }
 
+/* How alike packets are, and how large their tokens: a row per task. */
+static void likeness(tp_doc *doc, const tp_report_view *view) {
+    static const char *const columns[] = {"<task",        ">within a text", ">same class",
+                                          ">other class", ">size",          ">size of embeddings"};
+    tp_sheet *s = NULL;
+    for (size_t k = 0; k < view->groups.n_main; k++) {
+        const tp_report_group *g = tp_report_main(&view->groups, k);
+        for (size_t i = 0; i < g->n; i++) {
+            json_t *similarity = json_object_get(g->runs[i]->inspect, "similarity");
+            json_t *rms = json_object_get(g->runs[i]->inspect, "rms"), *soft = json_object_get(rms, "soft");
+            if (!json_is_object(similarity)) continue;
+            if (s == NULL) {
+                s = tp_doc_table(doc, "likeness",
+                                 "Mean cosine between soft tokens of a text, and between packets of texts of "
+                                 "the same and of other classes (mean packet taken off); root mean square of "
+                                 "soft tokens and of the receiver's embeddings");
+                for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) tp_sheet_column(s, columns[c]);
+            }
+            json_t *centred = json_object_get(similarity, "centred");
+            double sum = 0;
+            for (size_t m = 0; m < json_array_size(soft); m++) sum += json_number_value(json_array_get(soft, m));
+            tp_sheet_text(s, "%s", g->results[0]->task);
+            tp_sheet_number(s, tp_document_number(similarity, "within_text"), 2);
+            tp_sheet_number(s, tp_document_number(centred, "same_class"), 2);
+            tp_sheet_number(s, tp_document_number(centred, "different_class"), 2);
+            tp_sheet_short(s, json_array_size(soft) ? sum / (double)json_array_size(soft) : NAN);
+            tp_sheet_short(s, tp_document_number(json_object_get(rms, "embeddings"), "mean"));
+            break;
+        }
+    }
+}
+
 bool tp_section_projection(tp_doc *doc, const tp_report_view *view) {
     size_t start = doc->n;
     tp_doc_section(doc, "projection", "What the soft tokens look like");
@@ -86,10 +118,12 @@ bool tp_section_projection(tp_doc *doc, const tp_report_view *view) {
             break; /* one seed shows it */
         }
     }
+    likeness(doc, view);
     bool any = doc->n > start + 1;
     if (any)
         tp_doc_note(doc,
-                    "Each point is the packet of one test text, of the first seed that was inspected. PCA keeps large "
+                    "Each point is the packet of one test text, of the first seed that was inspected; where there are "
+                    "too many classes for colours, a thin line leads to the middle of its class. PCA keeps large "
                     "distances, t-SNE who is near whom.");
     else
         tp_doc_cut(doc, start);

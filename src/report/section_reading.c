@@ -71,8 +71,10 @@ static void nearest(tp_doc *doc, json_t *example, const char *task, double row) 
         tp_str text = {0};
         json_array_foreach(near, k, one) {
             if (k == MOST_NEAREST) break;
-            tp_str_appendf(&text, "%s“%s” %s", k ? "  " : "", tp_document_text(one, "token"),
+            char *word = trimmed(tp_document_text(one, "token"));
+            tp_str_appendf(&text, "%s%s\u00a0%s", k ? " · " : "", word,
                            tp_number_fixed(tp_document_number(one, "cosine"), 2, number));
+            tp_free(word);
         }
         tp_sheet_text(s, "%zu", i + 1);
         tp_sheet_text(s, "%s", text.data ? text.data : "");

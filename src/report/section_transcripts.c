@@ -8,15 +8,15 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_EXAMPLES = 8, MOST_LETTERS = 400 };
+enum { MOST_EXAMPLES = 5, MOST_LETTERS = 400 };
 
 static void answer(tp_sheet *s, json_t *transcript, const char *key) {
     const char *text = tp_document_text(transcript, key), *label = tp_document_text(transcript, "label");
     if (*text == '\0')
         tp_sheet_value(s, TP_TONE_NO, NAN, "none");
     else
-        tp_sheet_value(s, strcmp(text, label) == 0 ? TP_TONE_YES : TP_TONE_NO, NAN, "%s%s", text,
-                       strcmp(text, label) == 0 ? "\nright" : "\nwrong");
+        tp_sheet_value(s, strcmp(text, label) == 0 ? TP_TONE_YES : TP_TONE_NO, NAN, "%s, %s", text,
+                       strcmp(text, label) == 0 ? "right" : "wrong");
 }
 
 /* At most MOST_LETTERS bytes, cut between characters. */
