@@ -1,70 +1,16 @@
 /* analysis/: what `telepathy inspect` says about a bridge between a tiny pair of models, part by part against the same
  * computed plainly. */
-#include "tiny_pair.h"
+#include "tiny_run.h"
 
 #include "analysis/documents.h"
 #include "analysis/inspect.h"
 #include "analysis/packets.h"
 #include "analysis/similarity.h"
 #include "base/mem.h"
-#include "bridge/relay.h"
 #include "lm/nearest.h"
 #include "nn/layers.h"
-#include "train/trainer.h"
 
 #include <math.h>
-#include <omp.h>
-
-static char *dir, *run;
-static tp_lm *sender, *receiver;
-static tp_task *task;
-static tp_relay *relay;
-
-static int set_up(void **state) {
-    (void)state;
-    omp_set_num_threads(1);
-    dir = check_temp_dir();
-    tiny_pair_make(dir);
-    tiny_pair_write_task(dir, 90);
-    tiny_pair_recipe(dir, "tiny.json", 60);
-    sender = tiny_pair_load(dir, "sender");
-    receiver = tiny_pair_load(dir, "receiver");
-    char *train = tp_path_join(dir, "train.csv"), *test = tp_path_join(dir, "test.csv");
-    task = tp_task_load(&(tp_task_options){.train_file = train, .test_file = test, .split_seed = 42});
-    check_not_null(task);
-    free(train);
-    free(test);
-    run = tp_path_join(dir, "run");
-    char *path = tp_path_join(dir, "tiny.json");
-    tp_recipe *recipe = tp_recipe_load(path);
-    check_not_null(recipe);
-    recipe->bridge.depth = 2;
-    free(path);
-    tp_train_result result;
-    check_ok(tp_train(
-        &(tp_train_options){
-            .recipe = recipe, .sender = sender, .receiver = receiver, .task = task, .out = run, .save_every = 0},
-        &result));
-    tp_recipe_free(recipe);
-    relay = tp_relay_load(run, sender, receiver);
-    check_not_null(relay);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    tp_relay_free(relay);
-    tp_task_free(task);
-    tp_lm_free(sender);
-    tp_lm_free(receiver);
-    free(run);
-    check_remove_dir(dir);
-    return 0;
-}
-
-static tp_eval evaluation(void) {
-    return (tp_eval){.task = task, .relay = relay, .seed = 7};
-}
 
 /* ---- attention ---- */
 
@@ -166,7 +112,7 @@ static void a_bridge_shows_what_its_first_block_reads(void **state) {
 
 static void packets_are_what_the_relay_sends(void **state) {
     (void)state;
-    tp_eval eval = evaluation();
+    tp_eval eval = tiny_run_eval();
     const tp_dataset *sets[] = {&task->valid, &task->test};
     tp_packets p;
     check_ok(tp_packets_make(&eval, "packets", sets, 2, &p));
@@ -285,7 +231,7 @@ static void a_token_is_nearest_to_itself(void **state) {
 
 static void the_document_holds_what_the_report_draws(void **state) {
     (void)state;
-    tp_eval eval = evaluation();
+    tp_eval eval = tiny_run_eval();
     tp_inspect_options options = {.n_texts = 30, .n_examples = 3, .n_transcripts = 4, .n_nearest = 2, .seed = 7};
     json_t *document = tp_inspect(&eval, &options), *again = tp_inspect(&eval, &options);
     check_not_null(document);
@@ -345,7 +291,7 @@ static void texts_that_are_no_utf8_become_json(void **state) {
 static void an_interrupted_inspection_says_so(void **state) {
     (void)state;
     volatile sig_atomic_t stop = 1;
-    tp_eval eval = evaluation();
+    tp_eval eval = tiny_run_eval();
     eval.stop = &stop;
     assert_null(tp_inspect(&eval, &(tp_inspect_options){.n_texts = 10}));
     assert_int_equal(tp_last_status(), TP_ERR_CANCELLED);
@@ -362,5 +308,5 @@ int main(void) {
         cmocka_unit_test(texts_that_are_no_utf8_become_json),
         cmocka_unit_test(an_interrupted_inspection_says_so),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, tiny_run_set_up, tiny_run_tear_down);
 }

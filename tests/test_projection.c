@@ -1,4 +1,4 @@
-/* analysis/: PCA and t-SNE against NumPy and scikit-learn (tests/fixtures/projection.safetensors), t-SNE's gradient by
+/* analysis/: PCA and t-SNE against NumPy and scikit-learn (tests/fixtures/analysis.safetensors), t-SNE's gradient by
  * central differences, and what must hold for points that leave nothing to tell apart. */
 #include "check.h"
 
@@ -18,7 +18,7 @@ static double perplexity, from_axes, from_random; /* of t-SNE on x; the divergen
 
 static int set_up(void **state) {
     (void)state;
-    fixture = tp_safetensors_open(TP_SOURCE_DIR "/tests/fixtures/projection.safetensors");
+    fixture = tp_safetensors_open(TP_SOURCE_DIR "/tests/fixtures/analysis.safetensors");
     check_not_null(fixture);
     const char *text = tp_safetensors_metadata(fixture, "constants");
     assert_non_null(text);

@@ -22,6 +22,7 @@
     X(report)       \
     X(relay)        \
     X(inspect)      \
+    X(probe)        \
     X(info)         \
     X(bench)        \
     X(quantize)     \
