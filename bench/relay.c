@@ -99,7 +99,7 @@ static void send_once(relay *r) {
     tp_lm_embedding_row(r->receiver, r->receiver->config.bos_id > 0 ? r->receiver->config.bos_id : 1, rows);
     memcpy(rows + width, soft->data, (size_t)(soft->rows * width) * sizeof *rows);
     add_time(r, BRIDGE, &start);
-    tp_prompts prompts = {rows, (const int64_t[]){0, n}, 1};
+    tp_prompts prompts = {.rows = rows, .offsets = (const int64_t[]){0, n}, .n = 1};
     for (int phase = READS; phase <= WRITES; phase++) { /* one id is known as soon as all is read */
         tp_ids answer = {0};
         if (tp_generate_greedy(r->receiver, TP_MATH_BF16, &prompts, phase == READS ? 1 : r->n_answer, &answer)) fail();

@@ -135,7 +135,7 @@ static void generation_goes_on_where_it_stopped(void **state) {
 
     tp_ids out = {0};
     tp_lm *lm = tp_lm_load(TP_SOURCE_DIR "/tests/fixtures/lm/mistral", false);
-    tp_prompts prompts = {f.rows, (const int64_t[]){0, f.n}, 1};
+    tp_prompts prompts = {.rows = f.rows, .offsets = (const int64_t[]){0, f.n}, .n = 1};
     check_ok(tp_generate_greedy(lm, TP_MATH_F32, &prompts, 12, &out));
     assert_int_equal(out.len, once.n);
     assert_memory_equal(out.data, once.ids, (size_t)once.n * sizeof(int32_t));

@@ -36,7 +36,7 @@ static void generation_equals_recomputing(void **state) {
     int32_t ids[9] = {5, 17, 30, 2, 99, 7, 7, 61, 12};
     int64_t offsets[4] = {0, 4, 5, 9};
     float *rows = embed(lm, ids, 9);
-    tp_prompts prompts = {rows, offsets, 3};
+    tp_prompts prompts = {.rows = rows, .offsets = offsets, .n = 3};
     tp_ids out[3] = {{0}};
     check_ok(tp_generate_greedy(lm, TP_MATH_F32, &prompts, 20, out));
     for (int p = 0; p < 3; p++) {
@@ -79,7 +79,7 @@ static void scoring_equals_each_answer_alone(void **state) {
     tp_ids answers[6];
     for (int a = 0; a < 6; a++) answers[a] = (tp_ids){tokens[a], lengths[a], lengths[a]};
     float *rows = embed(lm, ids, 7);
-    tp_prompts prompts = {rows, offsets, 2};
+    tp_prompts prompts = {.rows = rows, .offsets = offsets, .n = 2};
     double scores[12];
     check_ok(tp_score_answers(lm, TP_MATH_F32, &prompts, answers, 6, scores));
     for (int p = 0; p < 2; p++)
@@ -121,7 +121,7 @@ static void the_best_answer_is_the_largest_score(void **state) {
     for (int i = 0; i <= PROMPTS; i++) offsets[i] = 3 * i;
     for (int i = 0; i < PROMPTS; i++) wanted[i] = (int32_t)tp_rng_below(&rng, ANSWERS);
     float *rows = embed(lm, ids, 3 * PROMPTS);
-    tp_prompts prompts = {rows, offsets, PROMPTS};
+    tp_prompts prompts = {.rows = rows, .offsets = offsets, .n = PROMPTS};
     double *scores = tp_alloc(PROMPTS * ANSWERS * sizeof *scores), likelihoods[PROMPTS];
     check_ok(tp_score_answers(lm, TP_MATH_F32, &prompts, answers, ANSWERS, scores));
     for (int with = 0; with < 2; with++) {
@@ -142,6 +142,47 @@ static void the_best_answer_is_the_largest_score(void **state) {
     tp_lm_free(lm);
 }
 
+/* What stands before all prompts and is read once for them gives what it gives as a part of each prompt; also where it
+ * is longer than the window of a layer. */
+static void a_shared_beginning_equals_a_beginning_of_each(void **state) {
+    (void)state;
+    static const char *const families[] = {"llama2", "mistral", "gemma2"};
+    for (int f = 0; f < 3; f++) {
+        tp_lm *lm = load_fixture(families[f]);
+        enum { BEFORE = 25 };
+        int32_t before[BEFORE], ids[7] = {5, 17, 30, 2, 61, 7, 12}, whole[7 + 2 * BEFORE];
+        for (int i = 0; i < BEFORE; i++) before[i] = 3 + 11 * i % 90;
+        memcpy(whole, before, sizeof before);
+        memcpy(whole + BEFORE, ids, 4 * sizeof *ids);
+        memcpy(whole + BEFORE + 4, before, sizeof before);
+        memcpy(whole + 2 * BEFORE + 4, ids + 4, 3 * sizeof *ids);
+        int64_t offsets[3] = {0, 4, 7}, ends[3] = {0, BEFORE + 4, 2 * BEFORE + 7};
+        float *head = embed(lm, before, BEFORE), *tail = embed(lm, ids, 7), *all = embed(lm, whole, 7 + 2 * BEFORE);
+        tp_prompts shared = {.rows = tail, .offsets = offsets, .n = 2, .before = head, .n_before = BEFORE};
+        tp_prompts apart = {.rows = all, .offsets = ends, .n = 2};
+        int32_t tokens[2][3] = {{3, 4, 9}, {3, 8, 1}};
+        tp_ids answers[2] = {{tokens[0], 3, 3}, {tokens[1], 3, 3}}, written[2][2] = {{{0}}};
+        double scores[2][4];
+        check_ok(tp_score_answers(lm, TP_MATH_F32, &shared, answers, 2, scores[0]));
+        check_ok(tp_score_answers(lm, TP_MATH_F32, &apart, answers, 2, scores[1]));
+        for (int i = 0; i < 4; i++) assert_true(fabs(scores[0][i] - scores[1][i]) < 1e-4);
+        check_ok(tp_generate_greedy(lm, TP_MATH_F32, &shared, 12, written[0]));
+        check_ok(tp_generate_greedy(lm, TP_MATH_F32, &apart, 12, written[1]));
+        for (int p = 0; p < 2; p++) {
+            assert_int_equal(written[0][p].len, written[1][p].len);
+            if (written[0][p].len) assert_memory_equal(written[0][p].data, written[1][p].data, 4 * written[0][p].len);
+        }
+        shared.n_before = 0; /* and it does matter */
+        check_ok(tp_score_answers(lm, TP_MATH_F32, &shared, answers, 2, scores[0]));
+        assert_true(fabs(scores[0][0] - scores[1][0]) > 1e-3);
+        for (int p = 0; p < 4; p++) tp_ids_free(&written[p / 2][p % 2]);
+        tp_free(head);
+        tp_free(tail);
+        tp_free(all);
+        tp_lm_free(lm);
+    }
+}
+
 /* The README of ../shared/models gives these ids and logits, from a forward pass written for the purpose. */
 static void tinystories_continues_as_published(void **state) {
     (void)state;
@@ -153,7 +194,7 @@ static void tinystories_continues_as_published(void **state) {
     int32_t start = 1;
     int64_t offsets[2] = {0, 1};
     float *rows = embed(lm, &start, 1);
-    tp_prompts prompts = {rows, offsets, 1};
+    tp_prompts prompts = {.rows = rows, .offsets = offsets, .n = 1};
     tp_ids out = {0};
     check_ok(tp_generate_greedy(lm, TP_MATH_F32, &prompts, 24, &out));
     assert_int_equal(out.len, 24);
@@ -183,6 +224,7 @@ int main(void) {
         cmocka_unit_test(generation_equals_recomputing),
         cmocka_unit_test(scoring_equals_each_answer_alone),
         cmocka_unit_test(the_best_answer_is_the_largest_score),
+        cmocka_unit_test(a_shared_beginning_equals_a_beginning_of_each),
         cmocka_unit_test(tinystories_continues_as_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,7 +158,7 @@ static void losses_are_those_of_a_plain_forward_pass(void **state) {
 static void reading_the_prefix_once_changes_nothing(void **state) {
     (void)state;
     tp_relay *r = make_relay("{\"layout\": \"{bos}{primer}{soft}\", \"bridge\": {\"dropout\": 0}}");
-    tp_state_cache *states = states_of(r, &task->valid);
+    tp_state_cache *states = states_of(r, &stage.task->valid);
     tp_params *params = &r->bridge->params;
     tp_objective_values plain, behind;
     objective(r, states, 5, true, &plain);

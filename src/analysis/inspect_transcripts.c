@@ -33,7 +33,8 @@ static tp_status ask_text(const tp_eval *eval, tp_text_relay *relay, tp_tape *ta
     TP_TRY(tp_text_relay_write(relay, texts, n, out->lines));
     for (int64_t i = 0; i < n; i++) items[i] = (tp_layout_item){.text = out->lines[i], .len = strlen(out->lines[i])};
     TP_TRY(tp_layout_build(asking.layout, tape->arena, items, n, 0, &batch));
-    tp_prompts prompts = {tp_layout_input(tape, receiver, &batch, NULL)->data, batch.offsets, n};
+    const float *rows = tp_layout_input(tape, receiver, &batch, NULL)->data;
+    tp_prompts prompts = {.rows = rows, .offsets = batch.offsets, .n = n};
     return tp_ask_prompts(eval->task, &asking, tape->math, &prompts, TP_READ_SCORE, out->text, NULL);
 }
 
@@ -104,7 +105,7 @@ json_t *tp_inspect_transcripts(tp_eval *eval, const tp_dataset *set, const tp_pa
     int64_t known = most > 0 ? known_to_differ(eval, set, results, chosen) : 0, n = (int64_t)set->n;
     for (int64_t i = 0; known < 0 && i < n; i++) chosen[i] = i;
     n = known < 0 ? thin_out(chosen, n, TRIES * most) : thin_out(chosen, known, most);
-    tp_text_relay *relay = n > 0 ? tp_text_relay_new(eval) : NULL;
+    tp_text_relay *relay = n > 0 ? tp_text_relay_new(eval, TP_WRITE_LINE) : NULL;
     tp_status status = n > 0 && relay == NULL ? tp_last_status() : TP_OK;
     tp_tape *tape = tp_tape_new(eval->relay->recipe->math);
     tape->frozen = true;

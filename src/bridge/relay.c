@@ -151,7 +151,7 @@ tp_status tp_relay_prompts(const tp_relay *relay, tp_tape *tape, tp_var *soft, c
     tp_layout_batch batch;
     TP_TRY(tp_layout_build(relay->layout, tape->arena, items, n, relay->recipe->bridge.soft_tokens, &batch));
     tp_var *rows = tp_layout_input(tape, relay->receiver, &batch, soft);
-    *prompts = (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n};
+    *prompts = (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n, .adapter = relay->adapter};
     return TP_OK;
 }
 

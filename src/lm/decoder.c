@@ -151,6 +151,11 @@ static tp_var *attention(tp_tape *tape, const tp_lm *lm, int layer, tp_var *n, c
     tp_var *qkv[3];
     project(tape, c, y, n, batch->n_sequences, all->offsets, wanted->offsets, qkv);
     tp_var *q = qkv[0], *k = qkv[1], *v = qkv[2];
+    if (batch->adapter) {
+        tp_var *wanted_n = last_rows(tape, n, batch->n_sequences, all->offsets, wanted->offsets);
+        q = tp_adapter_queries(tape, batch->adapter, layer, wanted_n, q);
+        v = tp_adapter_values(tape, batch->adapter, layer, n, v);
+    }
     if (c->qk_norm) {
         q = normalised_heads(tape, c, q, &y->q_norm);
         k = normalised_heads(tape, c, k, &y->k_norm);

@@ -7,6 +7,7 @@
 #define TP_LM_DECODER_H
 
 #include "autograd/ops.h"
+#include "lm/adapter.h"
 #include "lm/kv_cache.h"
 #include "lm/model.h"
 #include "lm/prefix.h"
@@ -24,6 +25,8 @@ typedef struct tp_batch {
      * sequence are computed, and the result is these rows. What comes before the answer is needed as keys and values
      * only there. */
     const int64_t *wanted;
+
+    const tp_adapter *adapter; /* added to the model's own weights; NULL: nothing */
 } tp_batch;
 
 /* Embedding rows of ids, [n, d_model], scaled where the family scales them. An id outside the vocabulary is a mistake

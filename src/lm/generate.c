@@ -37,11 +37,25 @@ static tp_var *prompt_rows(tp_tape *tape, const tp_lm *lm, const tp_prompts *p, 
     int64_t *slots = tp_arena_alloc(tape->arena, (size_t)n * sizeof *slots);
     for (int64_t i = 0; i <= n; i++) offsets[i] = p->offsets[from + i] - p->offsets[from];
     for (int64_t i = 0; i < n; i++) slots[i] = i * stride;
-    *batch = (tp_batch){.n_sequences = n, .offsets = offsets, .cache = cache, .slots = slots};
+    *batch = (tp_batch){.n_sequences = n, .offsets = offsets, .cache = cache, .slots = slots, .adapter = p->adapter};
     int64_t d = lm->config.d_model;
     tp_var *x = tp_var_new(tape, offsets[n], d);
     memcpy(x->data, p->rows + p->offsets[from] * d, (size_t)(offsets[n] * d) * sizeof(float));
     return x;
+}
+
+/* Empties all slots; what stands before all prompts is read once and put into the slot of each of the n. */
+static void begin_sequences(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int64_t n, tp_kv_cache *cache,
+                            int64_t stride) {
+    for (int64_t i = 0; i < cache->n_slots; i++) tp_kv_cache_rewind(cache, i, 0);
+    if (p->n_before == 0) return;
+    int64_t offsets[2] = {0, p->n_before}, slot = 0;
+    tp_batch batch = {.n_sequences = 1, .offsets = offsets, .cache = cache, .slots = &slot, .adapter = p->adapter};
+    tp_tape_reset(tape);
+    tp_var *x = tp_var_new(tape, p->n_before, lm->config.d_model);
+    memcpy(x->data, p->before, (size_t)(x->rows * x->cols) * sizeof(float));
+    tp_lm_blocks(tape, lm, x, &batch, 0, lm->config.n_layers);
+    for (int64_t i = 1; i < n; i++) tp_kv_cache_copy(cache, 0, i * stride);
 }
 
 /* ---- generation ---- */
@@ -61,8 +75,9 @@ static void generate_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, 
     int64_t *running = tp_alloc((size_t)n * sizeof *running), *steps = tp_alloc((size_t)(n + 1) * sizeof *steps);
     int32_t *next = tp_alloc((size_t)n * sizeof *next);
     int64_t n_running = n;
-    for (int64_t i = 0; i < n; i++) running[i] = i, tp_kv_cache_rewind(cache, i, 0);
+    for (int64_t i = 0; i < n; i++) running[i] = i;
     for (int64_t i = 0; i <= n; i++) steps[i] = i; /* one row each after the prompt */
+    begin_sequences(lm, tape, p, n, cache, 1);
     tp_tape_reset(tape);
     tp_batch batch;
     tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, cache, 1, &batch), &batch);
@@ -78,7 +93,8 @@ static void generate_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, 
         n_running = kept;
         if (n_running == 0 || made + 1 == max_new) break;
         tp_tape_reset(tape);
-        batch = (tp_batch){.n_sequences = n_running, .offsets = steps, .cache = cache, .slots = running};
+        batch = (tp_batch){
+            .n_sequences = n_running, .offsets = steps, .cache = cache, .slots = running, .adapter = p->adapter};
         logits = last_logits(tape, lm, tp_lm_embed(tape, lm, next, n_running), &batch);
     }
     tp_free(running);
@@ -88,7 +104,7 @@ static void generate_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, 
 
 tp_status tp_generate_greedy(const tp_lm *lm, tp_math math, const tp_prompts *prompts, int64_t max_new, tp_ids *out) {
     if (prompts->n == 0 || max_new <= 0) return TP_OK;
-    int64_t capacity = longest(prompts->offsets, prompts->n) + max_new;
+    int64_t capacity = prompts->n_before + longest(prompts->offsets, prompts->n) + max_new;
     int64_t chunk = sequences_at_once(lm, capacity, 1);
     if (chunk > prompts->n) chunk = prompts->n;
     tp_kv_cache *cache = tp_kv_cache_new(lm, chunk, capacity);
@@ -223,7 +239,7 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
     int64_t *slots = tp_alloc((size_t)most * sizeof *slots), *steps = tp_alloc((size_t)(most + 1) * sizeof *steps);
     int32_t *tokens = tp_alloc((size_t)most * sizeof *tokens), *nodes = tp_alloc((size_t)most * sizeof *nodes);
     for (int64_t i = 0; i <= most; i++) steps[i] = i;
-    for (int64_t i = 0; i < c->cache->n_slots; i++) tp_kv_cache_rewind(c->cache, i, 0);
+    begin_sequences(lm, tape, p, n, c->cache, t->n_inner);
     for (int64_t i = 0; i < n * (int64_t)t->n; i++) c->totals[i] = NAN, c->run[i] = false;
     tp_tape_reset(tape);
     tp_batch batch;
@@ -247,7 +263,8 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
         }
         if (rows == 0) break;
         tp_tape_reset(tape);
-        batch = (tp_batch){.n_sequences = rows, .offsets = steps, .cache = c->cache, .slots = slots};
+        batch =
+            (tp_batch){.n_sequences = rows, .offsets = steps, .cache = c->cache, .slots = slots, .adapter = p->adapter};
         logits = last_logits(tape, lm, tp_lm_embed(tape, lm, tokens, rows), &batch);
         for (int64_t r = 0; r < rows; r++)
             score_children(t, nodes[r], logits->data + r * logits->cols, logits->cols,
@@ -264,7 +281,7 @@ static tp_status score(const tp_lm *lm, tp_math math, const tp_prompts *prompts,
                        int64_t n_answers, bool all, const int32_t *wanted, double *scores) {
     if (prompts->n == 0) return TP_OK;
     tree t = build_tree(answers, n_answers);
-    int64_t capacity = longest(prompts->offsets, prompts->n) + t.depth;
+    int64_t capacity = prompts->n_before + longest(prompts->offsets, prompts->n) + t.depth;
     int64_t chunk = sequences_at_once(lm, capacity, t.n_inner);
     if (chunk > prompts->n) chunk = prompts->n;
     scoring c = {.tree = &t, .all = all, .cache = tp_kv_cache_new(lm, chunk * t.n_inner, capacity)};

@@ -12,6 +12,9 @@ typedef struct tp_prompts {
     const float *rows;      /* [offsets[n], d_model] */
     const int64_t *offsets; /* [n + 1]; no prompt is empty */
     int64_t n;
+    const float *before; /* [n_before, d_model]: stands before every prompt and is computed once for all of them */
+    int64_t n_before;
+    const tp_adapter *adapter; /* of the model; NULL: none */
 } tp_prompts;
 
 /* The most likely next token, of equal ones the smallest; -1 if it ends the sequence. logits [vocab_size]. */

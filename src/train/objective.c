@@ -14,7 +14,11 @@ static tp_status answer_logits(const tp_relay *r, tp_tape *tape, tp_var *soft, c
     int m = r->recipe->bridge.soft_tokens;
     TP_TRY(r->prefix ? tp_layout_build_behind_prefix(r->layout, tape->arena, items, n, m, batch)
                      : tp_layout_build(r->layout, tape->arena, items, n, m, batch));
-    tp_batch rows = {.n_sequences = n, .offsets = batch->offsets, .prefix = r->prefix, .wanted = batch->target_offsets};
+    tp_batch rows = {.n_sequences = n,
+                     .offsets = batch->offsets,
+                     .prefix = r->prefix,
+                     .wanted = batch->target_offsets,
+                     .adapter = r->adapter};
     tp_var *x = tp_layout_input(tape, r->receiver, batch, soft);
     *logits =
         tp_lm_logits(tape, r->receiver, tp_lm_blocks(tape, r->receiver, x, &rows, 0, r->receiver->config.n_layers));
