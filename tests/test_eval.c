@@ -74,10 +74,11 @@ static tp_evaluate_options options_for(const char *const *runs, size_t n_runs) {
                                  .prompt_steps = 40};
 }
 
-static tp_results *evaluate(const char *run, const bool *wanted) {
+static tp_results *evaluate(const char *run, const bool *wanted, bool timed) {
     tp_results *results;
     tp_evaluate_options o = options_for(&run, 1);
     o.wanted = wanted;
+    if (!timed) o.n_timed = 0;
     check_ok(tp_evaluate_runs(&o, &results));
     return results;
 }
@@ -106,7 +107,7 @@ static bool all_equal(const int32_t *labels, size_t n) {
 
 static void every_method_answers_every_row(void **state) {
     (void)state;
-    tp_results *r = evaluate(run_a, NULL);
+    tp_results *r = evaluate(run_a, NULL, true);
     for (int m = 0; tp_methods[m]; m++) {
         const tp_method_result *result = tp_results_get(r, tp_methods[m]);
         assert_non_null(result);
@@ -151,7 +152,7 @@ static void the_bridge_row_is_the_relay(void **state) {
     (void)state;
     bool wanted[TP_MOST_METHODS] = {false};
     for (int m = 0; tp_methods[m]; m++) wanted[m] = tp_methods[m] == &tp_method_bridge;
-    tp_results *r = evaluate(run_a, wanted);
+    tp_results *r = evaluate(run_a, wanted, true);
     assert_null(
         tp_results_get(r, &tp_method_sender)); /* not asked for, and there was no eval.json of this subject... */
     tp_relay *relay = tp_relay_load(run_a, sender, receiver);
@@ -188,7 +189,7 @@ static void results_are_the_same_every_time(void **state) {
     (void)state;
     bool wanted[TP_MOST_METHODS] = {false};
     for (int m = 0; tp_methods[m]; m++) wanted[m] = tp_methods[m] != &tp_method_words;
-    tp_results *first = evaluate(run_a, wanted), *second = evaluate(run_a, wanted);
+    tp_results *first = evaluate(run_a, wanted, false), *second = evaluate(run_a, wanted, false);
     for (int m = 0; tp_methods[m]; m++)
         for (int k = 0; wanted[m] && k < TP_N_READINGS; k++) {
             const int32_t *x = labels_of(first, tp_methods[m], k), *y = labels_of(second, tp_methods[m], k);
@@ -258,7 +259,7 @@ static void unknown_methods_are_refused_with_the_list(void **state) {
 
 static void results_survive_their_file(void **state) {
     (void)state;
-    tp_results *r = evaluate(run_a, NULL);
+    tp_results *r = evaluate(run_a, NULL, true);
     char *path = tp_path_join(run_a, "eval.json");
     tp_results *loaded = tp_results_load(path);
     check_not_null(loaded);
@@ -272,7 +273,7 @@ static void results_survive_their_file(void **state) {
 
     /* a later evaluation of one method keeps the others */
     bool wanted[TP_MOST_METHODS] = {true};
-    r = evaluate(run_a, wanted);
+    r = evaluate(run_a, wanted, true);
     loaded = tp_results_load(path);
     check_not_null(loaded);
     for (int m = 0; tp_methods[m]; m++) assert_non_null(tp_results_get(loaded, tp_methods[m]));

@@ -58,7 +58,6 @@ tp_status tp_open_run(tp_args *args, const char *other, int64_t max_train, int64
 }
 
 void tp_close_run(tp_opened *opened) {
-    tp_eval_end(&opened->eval);
     tp_relay_free(opened->relay);
     tp_task_free(opened->task);
     tp_free_models(opened->sender, opened->receiver);

@@ -8,13 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WARM_UP = 3, MOST_TIMED = 1000, TIMED_BATCHES = 4 };
+enum { WARM_UP = 3, MOST_TIMED = 1000, TIMED_BATCHES = 4, MOST_VALID = 500, MOST_VALID_SCORES = 12000 };
 
 tp_layout *tp_ask_layout(const tp_eval *eval, const char *pattern, const tp_lm *lm) {
+    int64_t context = lm->config.max_position_embeddings;
+    return tp_ask_layout_leaving(eval, pattern, lm, context / 8 + eval->relay->recipe->bridge.soft_tokens);
+}
+
+tp_layout *tp_ask_layout_leaving(const tp_eval *eval, const char *pattern, const tp_lm *lm, int64_t n_tokens) {
     const tp_relay *relay = eval->relay;
-    /* the text may fill the model's context, but for what else stands in the layout and the answer */
-    int64_t context = lm->config.max_position_embeddings,
-            room = context - context / 8 - relay->recipe->bridge.soft_tokens;
+    int64_t room = lm->config.max_position_embeddings - n_tokens;
     return tp_layout_new(&(tp_layout_options){.pattern = pattern,
                                               .primer = relay->recipe->primer,
                                               .tokenizer = lm->tokenizer,
@@ -23,6 +26,12 @@ tp_layout *tp_ask_layout(const tp_eval *eval, const char *pattern, const tp_lm *
                                               .n_labels = relay->n_labels,
                                               .max_text_tokens = room > 16 ? room : 16,
                                               .truncate = relay->recipe->sender.truncate});
+}
+
+size_t tp_ask_valid_rows(const tp_eval *eval) {
+    size_t most = MOST_VALID_SCORES / (size_t)eval->task->n_labels;
+    if (most > MOST_VALID) most = MOST_VALID;
+    return eval->task->valid.n < most ? eval->task->valid.n : most;
 }
 
 /* ---- one batch ---- */
@@ -48,7 +57,11 @@ static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
     tp_layout_batch batch;
     TP_TRY(tp_layout_build(a->layout, tape->arena, texts, n, a->soft_tokens, &batch));
     tp_var *rows = tp_layout_input(tape, a->lm, &batch, filling.soft);
-    *prompts = (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n};
+    *prompts = (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n, .adapter = a->adapter};
+    if (a->before && a->before->len > 0) {
+        prompts->n_before = (int64_t)a->before->len;
+        prompts->before = tp_lm_embed(tape, a->lm, a->before->data, prompts->n_before)->data;
+    }
     *n_truncated += batch.n_truncated;
     for (int p = 0; ms && p < TP_N_PHASES; p++) ms[p] = filling.ms[p];
     if (ms) ms[a->phase] += (tp_now() - began) * 1e3;
@@ -99,9 +112,10 @@ tp_status tp_ask_prompts(const tp_task *task, const tp_asking *asking, tp_math m
 
 /* ---- all rows ---- */
 
-/* Labels of the first n rows of a split; of readings whose labels are NULL nothing is computed. */
+/* Labels of the first n rows of a split; of readings whose labels are NULL nothing is computed. scores [n, n_labels] is
+ * filled by the reading of that name, and may be NULL. */
 static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *set, size_t n,
-                          int32_t *const labels[TP_N_READINGS], int64_t *n_truncated, bool show) {
+                          int32_t *const labels[TP_N_READINGS], double *scores, int64_t *n_truncated, bool show) {
     tp_tape *tape = frozen_tape(eval);
     tp_status status = TP_OK;
     for (size_t from = 0; from < n && status == TP_OK; from += TP_ASK_BATCH) {
@@ -109,8 +123,9 @@ static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *s
         for (int64_t i = 0; i < some; i++) items[i] = (int64_t)from + i;
         tp_prompts prompts;
         status = make_prompts(eval, a, tape, set, items, some, NULL, &prompts, n_truncated);
+        double *mine = scores ? scores + from * (size_t)eval->task->n_labels : NULL;
         for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS && status == TP_OK; r++)
-            if (labels[r]) status = tp_ask_prompts(eval->task, a, tape->math, &prompts, r, labels[r] + from, NULL);
+            if (labels[r]) status = tp_ask_prompts(eval->task, a, tape->math, &prompts, r, labels[r] + from, mine);
         if (show) tp_progress_update(eval->progress, (double)(from + (size_t)some), 0, "%s", "");
         if (status == TP_OK) status = tp_eval_stopped(eval);
     }
@@ -122,9 +137,18 @@ tp_status tp_ask_accuracy(tp_eval *eval, const tp_asking *asking, const tp_datas
     int32_t *labels = tp_alloc(n * sizeof *labels);
     int64_t n_truncated = 0, right = 0;
     tp_status status =
-        ask_rows(eval, asking, set, n, (int32_t *[TP_N_READINGS]){[TP_READ_SCORE] = labels}, &n_truncated, false);
+        ask_rows(eval, asking, set, n, (int32_t *[TP_N_READINGS]){[TP_READ_SCORE] = labels}, NULL, &n_truncated, false);
     for (size_t i = 0; i < n; i++) right += labels[i] == set->examples[i].label;
     *accuracy = n > 0 ? (double)right / (double)n : 0;
+    tp_free(labels);
+    return status;
+}
+
+tp_status tp_ask_scores(tp_eval *eval, const tp_asking *asking, const tp_dataset *set, size_t n, double *scores) {
+    int32_t *labels = tp_alloc(n * sizeof *labels);
+    int64_t n_truncated = 0;
+    tp_status status = ask_rows(eval, asking, set, n, (int32_t *[TP_N_READINGS]){[TP_READ_SCORE] = labels}, scores,
+                                &n_truncated, false);
     tp_free(labels);
     return status;
 }
@@ -220,7 +244,7 @@ tp_status tp_ask_all(tp_eval *eval, const tp_asking *asking, tp_method_result *r
         labels[r] = result->readings[r].predictions.labels;
     }
     tp_progress_begin(eval->progress, eval->doing, (double)asked, "texts", NULL);
-    TP_TRY(ask_rows(eval, asking, &eval->task->test, asked, labels, &result->n_truncated, true));
+    TP_TRY(ask_rows(eval, asking, &eval->task->test, asked, labels, asking->scores, &result->n_truncated, true));
     tp_progress_end(eval->progress);
     for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++)
         for (size_t i = asked; i < n; i++) labels[r][i] = labels[r][0];

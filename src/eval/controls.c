@@ -86,11 +86,10 @@ static tp_status fill_shuffled(tp_eval *eval, const tp_asking *asking, tp_tape *
     return tp_latent_fill(eval, asking, tape, others, n, fresh, out);
 }
 
-/* A random cyclic permutation (Sattolo 1986): no row keeps its own place. */
-static int64_t *derangement(size_t n, uint64_t seed) {
+int64_t *tp_derangement(size_t n, uint64_t seed, const char *stream) {
     int64_t *order = tp_alloc(n * sizeof *order);
     for (size_t i = 0; i < n; i++) order[i] = (int64_t)i;
-    tp_rng rng = tp_rng_stream(seed, "shuffled source", 0);
+    tp_rng rng = tp_rng_stream(seed, stream, 0);
     for (size_t i = n - 1; i > 0; i--) {
         size_t j = (size_t)tp_rng_below(&rng, i);
         int64_t other = order[i];
@@ -106,7 +105,7 @@ static tp_status shuffled(tp_eval *eval, tp_method_result *result) {
         result->note = tp_strdup("one text alone has no other to be mistaken for");
         return TP_OK;
     }
-    control c = {.latent = tp_latent_new(eval), .order = derangement(n, eval->seed)};
+    control c = {.latent = tp_latent_new(eval), .order = tp_derangement(n, eval->seed, "shuffled source")};
     tp_asking asking = asking_of(eval, &c);
     asking.fill = fill_shuffled;
     result->bytes = tp_latent_bytes(eval->relay);
@@ -145,13 +144,17 @@ static tp_status alone(tp_eval *eval, tp_method_result *result) {
 }
 
 const tp_method tp_method_zero = {
-    .name = "zero", .title = "zero packet", .needs = NEEDS, .seeded = true, .control = true, .run = zeros};
+    .name = "zero", .title = "zero packet", .needs = NEEDS, .seeded = true, .group = TP_GROUP_CONTROL, .run = zeros};
 
 const tp_method tp_method_noise = {
-    .name = "noise", .title = "noise packet", .needs = NEEDS, .seeded = true, .control = true, .run = noise};
+    .name = "noise", .title = "noise packet", .needs = NEEDS, .seeded = true, .group = TP_GROUP_CONTROL, .run = noise};
 
-const tp_method tp_method_shuffled = {
-    .name = "shuffled", .title = "shuffled source", .needs = NEEDS, .seeded = true, .control = true, .run = shuffled};
+const tp_method tp_method_shuffled = {.name = "shuffled",
+                                      .title = "shuffled source",
+                                      .needs = NEEDS,
+                                      .seeded = true,
+                                      .group = TP_GROUP_CONTROL,
+                                      .run = shuffled};
 
 const tp_method tp_method_receiver_alone = {
-    .name = "alone", .title = "receiver alone", .needs = TP_NEEDS_RECEIVER, .control = true, .run = alone};
+    .name = "alone", .title = "receiver alone", .needs = TP_NEEDS_RECEIVER, .group = TP_GROUP_CONTROL, .run = alone};

@@ -57,10 +57,14 @@ static tp_status run_methods(const tp_evaluate_options *o, tp_eval *eval, tp_res
     bool done[TP_MOST_METHODS] = {false};
     char *path = tp_path_join(folder, "eval.json");
     take_older(mine, path);
+    eval->found = mine;
     for (int m = 0; tp_methods[m]; m++) done[m] = o->keep && tp_results_get(mine, tp_methods[m]);
+    for (int m = 0; tp_methods[m]; m++) done[m] = done[m] || (o->wanted && !o->wanted[m]);
+    for (int m = 0; tp_methods[m]; m++)
+        if (tp_methods[m] == &tp_method_joint) eval->kept->wants_scores = !done[m];
     tp_status status = TP_OK;
     for (int m = 0; tp_methods[m] && status == TP_OK; m++) {
-        if (done[m] || (o->wanted && !o->wanted[m])) continue;
+        if (done[m]) continue;
         status = run_method(eval, tp_methods[m], mine, first, o->donor);
         if (status == TP_OK) status = tp_results_save(mine, path);
     }
@@ -80,14 +84,19 @@ static tp_status check_labels(const tp_relay *relay, const tp_task *task, const 
 }
 
 /* Evaluates one run; `kept` carries on what runs of a recipe share. */
-static tp_status run_one(const tp_evaluate_options *o, const char *folder, tp_eval *kept, const tp_results *first,
+static tp_status run_one(const tp_evaluate_options *o, const char *folder, tp_kept *kept, const tp_results *first,
                          tp_results **out) {
     tp_relay *relay = tp_relay_load(folder, o->sender, o->receiver);
     if (relay == NULL) return tp_last_status();
     tp_status status = check_labels(relay, o->task, folder);
-    tp_eval eval = *kept;
-    eval.relay = relay;
-    eval.seed = relay->recipe->seed;
+    tp_eval eval = {.task = o->task,
+                    .relay = relay,
+                    .seed = relay->recipe->seed,
+                    .n_timed = o->n_timed,
+                    .prompt_steps = o->prompt_steps,
+                    .stop = o->stop,
+                    .progress = o->progress,
+                    .kept = kept};
     if (status == TP_OK) {
         const tp_dataset *test = &o->task->test;
         int64_t bound = o->max_cache > 0 ? o->max_cache : STATE_BYTES;
@@ -104,7 +113,6 @@ static tp_status run_one(const tp_evaluate_options *o, const char *folder, tp_ev
     if (status == TP_OK) status = run_methods(o, &eval, mine, first, folder);
     tp_state_cache_free(eval.test_states);
     tp_state_cache_free(eval.uncached);
-    kept->features = eval.features;
     tp_relay_free(relay);
     if (status == TP_OK)
         *out = mine;
@@ -116,15 +124,11 @@ static tp_status run_one(const tp_evaluate_options *o, const char *folder, tp_ev
 tp_status tp_evaluate_runs(const tp_evaluate_options *o, tp_results **results) {
     for (size_t k = 0; k < o->n_runs; k++) results[k] = NULL;
     if (o->task->test.n == 0) return tp_fail(TP_ERR_ARGUMENT, "the task %s has no test rows", o->task->name);
-    tp_eval kept = {.task = o->task,
-                    .n_timed = o->n_timed,
-                    .prompt_steps = o->prompt_steps,
-                    .stop = o->stop,
-                    .progress = o->progress};
+    tp_kept kept = {0};
     tp_status status = TP_OK;
     for (size_t k = 0; k < o->n_runs && status == TP_OK; k++)
         status = run_one(o, o->runs[k], &kept, k > 0 ? results[0] : NULL, &results[k]);
-    tp_eval_end(&kept);
+    tp_kept_free(&kept);
     return status;
 }
 

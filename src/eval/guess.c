@@ -31,7 +31,11 @@ static tp_status majority(tp_eval *eval, tp_method_result *result) {
     return TP_OK;
 }
 
-const tp_method tp_method_random = {.name = "random", .title = "random label", .seeded = true, .run = guess};
+const tp_method tp_method_random = {
+    .name = "random", .title = "random label", .group = TP_GROUP_NO_MODEL, .seeded = true, .run = guess};
 
-const tp_method tp_method_majority = {
-    .name = "majority", .title = "majority label", .needs = TP_NEEDS_TRAINING, .run = majority};
+const tp_method tp_method_majority = {.name = "majority",
+                                      .title = "majority label",
+                                      .group = TP_GROUP_NO_MODEL,
+                                      .needs = TP_NEEDS_TRAINING,
+                                      .run = majority};

@@ -7,6 +7,7 @@
 #include "wire/packet.h"
 
 #include <math.h>
+#include <stdio.h>
 
 tp_latent tp_latent_new(const tp_eval *eval) {
     tp_latent latent = {.tape = tp_tape_new(eval->relay->recipe->math)};
@@ -20,15 +21,17 @@ void tp_latent_free(tp_latent *latent) {
 }
 
 double tp_latent_bytes(const tp_relay *relay) {
-    tp_packet_info info = {
-        .n_tokens = relay->recipe->bridge.soft_tokens, .width = relay->receiver->config.d_model, .dtype = TP_F16};
+    return tp_latent_packet_bytes(relay->recipe->bridge.soft_tokens, relay->receiver->config.d_model);
+}
+
+double tp_latent_packet_bytes(int64_t n_rows, int64_t width) {
+    tp_packet_info info = {.n_tokens = n_rows, .width = width, .dtype = TP_F16};
     tp_packet_size size;
     return tp_packet_measure(&info, &size) == TP_OK ? (double)size.total : NAN;
 }
 
-/* The soft tokens as the receiver gets them: what is counted as f16 must be read as f16. */
-static void cross_wire(tp_var *soft) {
-    for (int64_t i = 0; i < soft->rows * soft->cols; i++) soft->data[i] = tp_f16_to_f32(tp_f32_to_f16(soft->data[i]));
+void tp_latent_cross(float *numbers, int64_t n) {
+    for (int64_t i = 0; i < n; i++) numbers[i] = tp_f16_to_f32(tp_f32_to_f16(numbers[i]));
 }
 
 /* The states of one text, from the text itself and with all threads: what a single relay costs. */
@@ -46,31 +49,49 @@ static tp_status states_of_one(tp_eval *eval, tp_latent *latent, tp_tape *tape, 
     return TP_OK;
 }
 
+tp_status tp_latent_states(tp_eval *eval, tp_latent *latent, tp_tape *tape, const int64_t *items, int64_t n, bool fresh,
+                           tp_var **hidden, const int64_t **offsets) {
+    if (fresh && n == 1) return states_of_one(eval, latent, tape, items[0], hidden, offsets);
+    *hidden = tp_state_cache_fetch(fresh ? eval->uncached : eval->test_states, tape, items, n, offsets);
+    return TP_OK;
+}
+
 tp_status tp_latent_fill(tp_eval *eval, const tp_asking *asking, tp_tape *tape, const int64_t *items, int64_t n,
                          bool fresh, tp_filling *out) {
     double began = tp_now();
     const int64_t *offsets;
     tp_var *hidden;
-    if (fresh && n == 1)
-        TP_TRY(states_of_one(eval, asking->context, tape, items[0], &hidden, &offsets));
-    else
-        hidden = tp_state_cache_fetch(fresh ? eval->uncached : eval->test_states, tape, items, n, &offsets);
+    TP_TRY(tp_latent_states(eval, asking->context, tape, items, n, fresh, &hidden, &offsets));
     double tapped = tp_now();
     out->ms[TP_PHASE_SENDER] = (tapped - began) * 1e3;
     out->soft = tp_relay_soft(eval->relay, tape, hidden, offsets, n);
-    cross_wire(out->soft);
+    tp_latent_cross(out->soft->data, out->soft->rows * out->soft->cols);
     out->ms[TP_PHASE_BRIDGE] = (tp_now() - tapped) * 1e3;
     return TP_OK;
 }
 
+tp_asking tp_latent_asking(const tp_eval *eval, tp_latent *latent) {
+    return (tp_asking){.lm = eval->relay->receiver,
+                       .layout = eval->relay->layout,
+                       .soft_tokens = eval->relay->recipe->bridge.soft_tokens,
+                       .phase = TP_PHASE_RECEIVER,
+                       .fill = tp_latent_fill,
+                       .context = latent};
+}
+
+double *tp_latent_new_scores(tp_eval *eval) {
+    tp_kept *kept = eval->kept;
+    tp_free(kept->soft_scores);
+    kept->soft_scores = tp_try_alloc(eval->task->test.n * (size_t)eval->task->n_labels, sizeof *kept->soft_scores);
+    snprintf(kept->soft_of, sizeof kept->soft_of, "%s", eval->relay->trained->fingerprint);
+    return kept->soft_scores;
+}
+
 static tp_status run(tp_eval *eval, tp_method_result *result) {
+    if (eval->kept->wants_scores && tp_latent_new_scores(eval) == NULL) return tp_last_status();
     tp_latent latent = tp_latent_new(eval);
-    tp_asking asking = {.lm = eval->relay->receiver,
-                        .layout = eval->relay->layout,
-                        .soft_tokens = eval->relay->recipe->bridge.soft_tokens,
-                        .phase = TP_PHASE_RECEIVER,
-                        .fill = tp_latent_fill,
-                        .context = &latent};
+    tp_asking asking = tp_latent_asking(eval, &latent);
+    asking.scores = eval->kept->wants_scores ? eval->kept->soft_scores : NULL;
     tp_status status = tp_ask_all(eval, &asking, result);
     result->bytes = tp_latent_bytes(eval->relay);
     /* the receiver's texts are cut only where the layout has some; the sender's count everywhere */
@@ -82,6 +103,7 @@ static tp_status run(tp_eval *eval, tp_method_result *result) {
 
 const tp_method tp_method_bridge = {.name = "bridge",
                                     .title = "bridge",
+                                    .group = TP_GROUP_BRIDGE,
                                     .needs = TP_NEEDS_SENDER | TP_NEEDS_RECEIVER | TP_NEEDS_BRIDGE | TP_NEEDS_TRAINING,
                                     .seeded = true,
                                     .run = run};

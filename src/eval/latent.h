@@ -16,7 +16,27 @@ typedef struct tp_latent {
 tp_latent tp_latent_new(const tp_eval *eval);
 void tp_latent_free(tp_latent *latent);
 
-/* Bytes of a text's packet (wire/packet.h), its soft tokens as f16 numbers, header and checksum included. */
+/* How the receiver is asked through the bridge. */
+tp_asking tp_latent_asking(const tp_eval *eval, tp_latent *latent);
+
+/* Room for the scores of the test rows through this run's bridge, kept for others (tp_kept), in place of those of
+ * another bridge; NULL on error. */
+double *tp_latent_new_scores(tp_eval *eval);
+
+/* The tapped states of these rows, end to end; *offsets [n + 1] says where each begins. Both live in the tape's arena.
+ * `fresh` as in tp_asking. */
+tp_status tp_latent_states(tp_eval *eval, tp_latent *latent, tp_tape *tape, const int64_t *items, int64_t n, bool fresh,
+                           tp_var **hidden, const int64_t **offsets);
+
+/* Numbers as the receiver gets them: what is counted as f16 must be read as f16. */
+void tp_latent_cross(float *numbers, int64_t n);
+
+/* A random cyclic permutation of n things (Sattolo 1986): none keeps its place. The caller frees it. */
+int64_t *tp_derangement(size_t n, uint64_t seed, const char *stream);
+
+/* Bytes of a text's packet (wire/packet.h), its soft tokens as f16 numbers, header and checksum included; and of a
+ * packet with that many rows of that width. */
 double tp_latent_bytes(const tp_relay *relay);
+double tp_latent_packet_bytes(int64_t n_rows, int64_t width);
 
 #endif

@@ -9,9 +9,45 @@
 #include <string.h>
 
 const tp_method *const tp_methods[] = {
-    &tp_method_random,     &tp_method_majority,   &tp_method_words,      &tp_method_sender,         &tp_method_receiver,
-    &tp_method_text_relay, &tp_method_probe_mean, &tp_method_probe_last, &tp_method_prompt_tuning,  &tp_method_bridge,
-    &tp_method_zero,       &tp_method_noise,      &tp_method_shuffled,   &tp_method_receiver_alone, NULL,
+    /* no model */
+    &tp_method_random,
+    &tp_method_majority,
+    &tp_method_words,
+    /* the sender */
+    &tp_method_sender,
+    &tp_method_sender_plain,
+    &tp_method_sender_shots,
+    /* the receiver */
+    &tp_method_receiver,
+    &tp_method_receiver_shots,
+    &tp_method_first_tokens,
+    &tp_method_last_tokens,
+    &tp_method_text_bytes,
+    /* the sender writes, or chooses */
+    &tp_method_pruned,
+    &tp_method_relay_word,
+    &tp_method_text_relay,
+    &tp_method_relay_long,
+    &tp_method_relay_thoughts,
+    /* trained */
+    &tp_method_probe_mean,
+    &tp_method_probe_last,
+    &tp_method_probe_mean_labels,
+    &tp_method_probe_last_labels,
+    &tp_method_pca,
+    &tp_method_ridge,
+    &tp_method_prompt_tuning,
+    &tp_method_lora,
+    /* the bridge */
+    &tp_method_bridge,
+    &tp_method_joint,
+    /* controls */
+    &tp_method_zero,
+    &tp_method_noise,
+    &tp_method_shuffled,
+    &tp_method_deranged,
+    &tp_method_receiver_alone,
+    NULL,
 };
 
 const tp_method *tp_method_find(const char *name) {
@@ -53,7 +89,9 @@ tp_status tp_eval_stopped(const tp_eval *eval) {
     return eval->stop && *eval->stop ? tp_fail(TP_ERR_CANCELLED, "the evaluation was interrupted") : TP_OK;
 }
 
-void tp_eval_end(tp_eval *eval) {
-    tp_features_free(eval->features);
-    eval->features = NULL;
+void tp_kept_free(tp_kept *kept) {
+    for (int k = 0; k < 2; k++) tp_features_free(kept->features[k]);
+    tp_free(kept->text_scores);
+    tp_free(kept->soft_scores);
+    *kept = (tp_kept){0};
 }

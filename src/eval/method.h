@@ -46,9 +46,23 @@ typedef struct tp_method_result {
 tp_method_result tp_method_result_new(void);
 void tp_method_result_free(tp_method_result *result);
 
-typedef struct tp_features tp_features; /* of the probes; see probe.c */
+typedef struct tp_features tp_features; /* of the probes; see probe.h */
 
-/* What methods work on. All but what stands under "kept" is the caller's, and constant. */
+/* What is kept from one method, or one run of the same recipe, to the next, so that nothing is computed twice. Zeros at
+ * first; freed by tp_kept_free. */
+typedef struct tp_kept {
+    tp_features *features[2]; /* of the sender's prompt without and with the list of labels (tp_sender_prompt) */
+    bool wants_scores;        /* a method that needs all labels' scores will run: who makes them is to keep them */
+    double *text_scores;      /* [n_test, n_labels]: of the receiver that reads the text; NULL: not kept */
+    double *soft_scores;      /* the same of the receiver that reads the soft tokens of one bridge */
+    char soft_of[33];         /* that bridge's fingerprint */
+} tp_kept;
+
+void tp_kept_free(tp_kept *kept);
+
+struct tp_results;
+
+/* What methods work on: all of it is the caller's, and constant but for what is kept. */
 typedef struct tp_eval {
     const tp_task *task;
     const tp_relay *relay;       /* recipe, both models, layout; without a bridge only methods that need none can run */
@@ -62,9 +76,8 @@ typedef struct tp_eval {
     const char *doing;           /* the method's title, for the progress */
     const volatile sig_atomic_t *stop; /* when it becomes nonzero: TP_ERR_CANCELLED; or NULL */
     tp_progress *progress;             /* or NULL */
-
-    /* kept from one method, or one run of the same recipe, to the next */
-    tp_features *features;
+    const struct tp_results *found;    /* of this run, by methods that ran before; NULL: nothing */
+    tp_kept *kept;                     /* never NULL where a method runs */
 } tp_eval;
 
 /* TP_ERR_CANCELLED once somebody wants to stop. */
@@ -77,12 +90,23 @@ enum { /* what a method needs, or'ed */
        TP_NEEDS_TRAINING = 8, /* it learns from the task's train split */
 };
 
+/* Methods that stand together in a table, in this order. */
+typedef enum tp_group {
+    TP_GROUP_NO_MODEL, /* no language model answers */
+    TP_GROUP_SENDER,   /* the sender reads the text and answers */
+    TP_GROUP_RECEIVER, /* the receiver reads the text, or part of it */
+    TP_GROUP_WRITTEN,  /* the sender hands over text that it writes or chooses */
+    TP_GROUP_TRAINED,  /* opponents that learn from train */
+    TP_GROUP_BRIDGE,
+    TP_GROUP_CONTROL, /* the source is destroyed: it must not work */
+} tp_group;
+
 typedef struct tp_method {
     const char *name;  /* for --methods: "probe_mean" */
     const char *title; /* for tables: "probe on mean state" */
+    tp_group group;
     unsigned needs;
-    bool seeded;  /* its answers depend on the run (its seed, its bridge): not the same for all runs of a recipe */
-    bool control; /* it destroys the source: it must not work */
+    bool seeded; /* its answers depend on the run (its seed, its bridge): not the same for all runs of a recipe */
     tp_status (*run)(tp_eval *eval, tp_method_result *result);
 } tp_method;
 
@@ -90,13 +114,16 @@ typedef struct tp_method {
 extern const tp_method *const tp_methods[];
 const tp_method *tp_method_find(const char *name); /* NULL with an error that lists the names */
 
-extern const tp_method tp_method_random, tp_method_majority;
-extern const tp_method tp_method_sender, tp_method_receiver, tp_method_text_relay;
-extern const tp_method tp_method_words, tp_method_probe_mean, tp_method_probe_last;
-extern const tp_method tp_method_prompt_tuning, tp_method_bridge;
-extern const tp_method tp_method_zero, tp_method_noise, tp_method_shuffled, tp_method_receiver_alone;
-
-/* Frees what is kept. */
-void tp_eval_end(tp_eval *eval);
+extern const tp_method tp_method_random, tp_method_majority, tp_method_words;
+extern const tp_method tp_method_sender, tp_method_sender_plain, tp_method_sender_shots;
+extern const tp_method tp_method_receiver, tp_method_receiver_shots;
+extern const tp_method tp_method_first_tokens, tp_method_last_tokens, tp_method_text_bytes, tp_method_pruned;
+extern const tp_method tp_method_relay_word, tp_method_text_relay, tp_method_relay_long, tp_method_relay_thoughts;
+extern const tp_method tp_method_probe_mean, tp_method_probe_last, tp_method_probe_mean_labels,
+    tp_method_probe_last_labels;
+extern const tp_method tp_method_pca, tp_method_ridge, tp_method_prompt_tuning, tp_method_lora;
+extern const tp_method tp_method_bridge, tp_method_joint;
+extern const tp_method tp_method_zero, tp_method_noise, tp_method_shuffled, tp_method_deranged,
+    tp_method_receiver_alone;
 
 #endif

@@ -77,7 +77,7 @@ double tp_blind_accuracy(const tp_results *const *runs, size_t n_runs, const tp_
 /* What a control gets right beyond answering blindly did not come through the bridge as it should. An alarm must not go
  * off by chance: the interval is Bonferroni's, for as many controls as there are. */
 static void controls(notes *n) {
-    static const tp_method *const all[] = {&tp_method_zero, &tp_method_noise, &tp_method_shuffled,
+    static const tp_method *const all[] = {&tp_method_zero, &tp_method_noise, &tp_method_shuffled, &tp_method_deranged,
                                            &tp_method_receiver_alone};
     enum { N_CONTROLS = sizeof all / sizeof all[0] };
     size_t rows = n->runs[0]->truth.n;
@@ -170,6 +170,9 @@ char *tp_eval_notes(const tp_results *const *runs, size_t n_runs, const bool *sh
         compare(&n, bridge, last && (mean == NULL || last->mean > mean->mean) ? last : mean,
                 "the better linear probe of its layer");
         compare(&n, bridge, row(&n, &tp_method_prompt_tuning, TP_READ_SCORE), "the prompt-tuned receiver");
+        compare(&n, bridge, row(&n, &tp_method_lora, TP_READ_SCORE), "the receiver tuned by LoRA");
+        compare(&n, bridge, row(&n, &tp_method_ridge, TP_READ_SCORE), "the ridge map, which is solved for");
+        compare(&n, bridge, row(&n, &tp_method_text_bytes, TP_READ_SCORE), "as many bytes of text as its packet has");
         controls(&n);
         against_text(&n, bridge, row(&n, &tp_method_receiver, TP_READ_SCORE),
                      "the receiver that reads the text itself");

@@ -1,5 +1,8 @@
 /* The linear probe: logistic regression on the sender's state at the tapped layer. It says what the state holds of the
- * answer for anybody who reads it linearly: the bridge, which sees the same states, should not be below. */
+ * answer for anybody who reads it linearly: the bridge, which sees the same states, should not be below.
+ *
+ * It comes with both prompts of the sender. Behind a list of the labels the last state may hold the sender's own answer
+ * already, so that a probe of it measures the sender, not what a text's states say by themselves. */
 #include "eval/probe.h"
 
 #include "base/mem.h"
@@ -52,15 +55,17 @@ static tp_status gather(tp_eval *eval, tp_features *f, size_t begin, size_t coun
 }
 
 /* The same for a split whose states nobody else wants. */
-static tp_status gather_split(tp_eval *eval, tp_features *f, size_t begin, size_t count, const tp_dataset *set) {
-    tp_state_cache *states = tp_state_cache_new(&eval->relay->tap, set->examples, set->n, TP_CACHE_NONE, 0, NULL);
+static tp_status gather_split(tp_eval *eval, const tp_tap *tap, tp_features *f, size_t begin, size_t count,
+                              const tp_dataset *set) {
+    tp_state_cache *states = tp_state_cache_new(tap, set->examples, set->n, TP_CACHE_NONE, 0, NULL);
     if (states == NULL) return tp_last_status();
     tp_status status = gather(eval, f, begin, count, set, states);
+    f->n_truncated = tp_state_cache_describe(states).n_truncated;
     tp_state_cache_free(states);
     return status;
 }
 
-static tp_status compute(tp_eval *eval, tp_features *f) {
+static tp_status compute(tp_eval *eval, const tp_tap *tap, tp_features *f) {
     const tp_task *task = eval->task;
     size_t most = MOST_BYTES / ((size_t)f->d * sizeof(float) * TP_N_POOLINGS);
     f->n_train = task->train.n < most ? task->train.n : most;
@@ -74,26 +79,52 @@ static tp_status compute(tp_eval *eval, tp_features *f) {
         if (f->rows[p] == NULL) return tp_last_status();
     }
     tp_progress_begin(eval->progress, "states for the probes", (double)n, "texts", NULL);
-    TP_TRY(gather_split(eval, f, 0, f->n_train, &task->train));
-    TP_TRY(gather_split(eval, f, f->n_train, f->n_valid, &task->valid));
-    TP_TRY(gather(eval, f, n_fit, f->n_test, &task->test, eval->test_states));
+    TP_TRY(gather_split(eval, tap, f, 0, f->n_train, &task->train));
+    TP_TRY(gather_split(eval, tap, f, f->n_train, f->n_valid, &task->valid));
+    if (tap == &eval->relay->tap) {
+        TP_TRY(gather(eval, f, n_fit, f->n_test, &task->test, eval->test_states));
+        f->n_truncated = tp_state_cache_describe(eval->test_states).n_truncated;
+    } else {
+        TP_TRY(gather_split(eval, tap, f, n_fit, f->n_test, &task->test));
+    }
     tp_progress_end(eval->progress);
     return TP_OK;
 }
 
-const tp_features *tp_features_get(tp_eval *eval) {
-    if (eval->features) return eval->features;
+const tp_features *tp_features_get(tp_eval *eval, tp_sender_prompt prompt) {
+    tp_features **kept = &eval->kept->features[prompt];
+    if (*kept) return *kept;
+    const tp_relay *relay = eval->relay;
+    tp_tap other = relay->tap; /* its prompt is longer or shorter by the list: the context is the only bound */
+    other.prompt = prompt == TP_PROMPT_LABELS ? eval->task->prompt_labels : eval->task->prompt;
+    other.max_tokens = relay->sender->config.max_position_embeddings;
     tp_features *f = tp_alloc(sizeof *f);
-    f->d = eval->relay->sender->config.d_model;
-    if (compute(eval, f) != TP_OK) {
+    f->d = relay->sender->config.d_model;
+    if (compute(eval, prompt == relay->recipe->sender.prompt ? &relay->tap : &other, f) != TP_OK) {
         tp_features_free(f);
         return NULL;
     }
-    return eval->features = f;
+    return *kept = f;
 }
 
-static tp_status classify(tp_eval *eval, tp_pooling pooling, tp_method_result *result) {
-    const tp_features *f = tp_features_get(eval);
+/* Whether a text of a few words fits into the sender's context beside the list of labels. */
+static bool labels_fit(const tp_eval *eval) {
+    tp_tap tap = eval->relay->tap;
+    tap.prompt = eval->task->prompt_labels;
+    tap.max_tokens = eval->relay->sender->config.max_position_embeddings;
+    tp_ids ids = {0};
+    bool cut = true, fits = tp_tap_tokens(&tap, "a short text of a few words", 27, &ids, &cut) == TP_OK && !cut;
+    tp_ids_free(&ids);
+    return fits;
+}
+
+static tp_status classify(tp_eval *eval, tp_sender_prompt prompt, tp_pooling pooling, tp_method_result *result) {
+    if (prompt == TP_PROMPT_LABELS && !labels_fit(eval)) {
+        result->note = tp_format("the list of %d labels does not fit into a context of %d tokens: not measured",
+                                 eval->task->n_labels, eval->relay->sender->config.max_position_embeddings);
+        return TP_OK;
+    }
+    const tp_features *f = tp_features_get(eval, prompt);
     if (f == NULL) return tp_last_status();
     tp_logistic *model;
     tp_progress_begin(eval->progress, eval->doing, 1, "fit", NULL);
@@ -105,26 +136,44 @@ static tp_status classify(tp_eval *eval, tp_pooling pooling, tp_method_result *r
     *p = tp_predictions_new(f->n_test);
     tp_logistic_predict(model, f->rows[pooling] + (f->n_train + f->n_valid) * (size_t)f->d, f->n_test, p->labels);
     result->setting = tp_format("penalty %g", model->l2);
-    result->n_truncated = tp_state_cache_describe(eval->test_states).n_truncated;
+    result->n_truncated = f->n_truncated;
     if (f->n_left_out > 0) result->note = tp_format("%zu training rows were left out to bound memory", f->n_left_out);
     tp_logistic_free(model);
     return TP_OK;
 }
 
 static tp_status mean(tp_eval *eval, tp_method_result *result) {
-    return classify(eval, TP_POOL_MEAN, result);
+    return classify(eval, TP_PROMPT_PLAIN, TP_POOL_MEAN, result);
 }
 
 static tp_status last(tp_eval *eval, tp_method_result *result) {
-    return classify(eval, TP_POOL_LAST, result);
+    return classify(eval, TP_PROMPT_PLAIN, TP_POOL_LAST, result);
 }
 
-const tp_method tp_method_probe_mean = {.name = "probe_mean",
-                                        .title = "linear probe, mean state",
-                                        .needs = TP_NEEDS_SENDER | TP_NEEDS_TRAINING,
-                                        .run = mean};
+static tp_status mean_labels(tp_eval *eval, tp_method_result *result) {
+    return classify(eval, TP_PROMPT_LABELS, TP_POOL_MEAN, result);
+}
 
-const tp_method tp_method_probe_last = {.name = "probe_last",
-                                        .title = "linear probe, last state",
-                                        .needs = TP_NEEDS_SENDER | TP_NEEDS_TRAINING,
-                                        .run = last};
+static tp_status last_labels(tp_eval *eval, tp_method_result *result) {
+    return classify(eval, TP_PROMPT_LABELS, TP_POOL_LAST, result);
+}
+
+enum { NEEDS = TP_NEEDS_SENDER | TP_NEEDS_TRAINING };
+
+const tp_method tp_method_probe_mean = {
+    .name = "probe_mean", .title = "linear probe, mean state", .group = TP_GROUP_TRAINED, .needs = NEEDS, .run = mean};
+
+const tp_method tp_method_probe_last = {
+    .name = "probe_last", .title = "linear probe, last state", .group = TP_GROUP_TRAINED, .needs = NEEDS, .run = last};
+
+const tp_method tp_method_probe_mean_labels = {.name = "probe_mean_labels",
+                                               .title = "probe, mean, told labels",
+                                               .group = TP_GROUP_TRAINED,
+                                               .needs = NEEDS,
+                                               .run = mean_labels};
+
+const tp_method tp_method_probe_last_labels = {.name = "probe_last_labels",
+                                               .title = "probe, last, told labels",
+                                               .group = TP_GROUP_TRAINED,
+                                               .needs = NEEDS,
+                                               .run = last_labels};

@@ -7,7 +7,7 @@
 #include "eval/method.h"
 #include "eval/stats.h"
 
-enum { TP_MOST_METHODS = 32 };
+enum { TP_MOST_METHODS = 64 };
 
 typedef struct tp_results {
     char *run;       /* the folder, for people; owned */

@@ -20,7 +20,8 @@ static tp_status relay_text(const tp_eval *eval, tp_text_relay *relay, tp_tape *
     tp_layout_item item = {.text = out->line, .len = strlen(out->line)};
     tp_layout_batch batch;
     TP_TRY(tp_layout_build(asking.layout, tape->arena, &item, 1, 0, &batch));
-    tp_prompts prompts = {tp_layout_input(tape, receiver, &batch, NULL)->data, batch.offsets, 1};
+    tp_prompts prompts = {
+        .rows = tp_layout_input(tape, receiver, &batch, NULL)->data, .offsets = batch.offsets, .n = 1};
     TP_TRY(tp_ask_prompts(eval->task, &asking, tape->math, &prompts, TP_READ_SCORE, &out->text.label, NULL));
     out->text.ms = (tp_now() - began) * 1e3;
     out->text.bytes = (double)item.len;
@@ -38,7 +39,7 @@ static tp_status relay_states(const tp_eval *eval, const tp_example *example, tp
 
 tp_status tp_side_by_side_run(const tp_eval *eval, const tp_example *example, tp_side_by_side *out) {
     *out = (tp_side_by_side){0};
-    tp_text_relay *relay = tp_text_relay_new(eval);
+    tp_text_relay *relay = tp_text_relay_new(eval, TP_WRITE_LINE);
     if (relay == NULL) return tp_last_status();
     tp_tape *tape = tp_tape_new(eval->relay->recipe->math);
     tape->frozen = true;

@@ -55,11 +55,6 @@ static void add_heading(tp_str *out, const tp_results *const *runs, size_t n_run
     tp_str_append_text(out, "\n\n");
 }
 
-/* Methods stand in three groups: opponents, the bridge, controls. */
-static int group_of(const tp_method *m) {
-    return m == &tp_method_bridge ? 1 : m->control ? 2 : 0;
-}
-
 static void add_row(tp_table *t, const tp_row_summary *row) {
     tp_table_cell(t, "%s", row->method->title);
     tp_table_cell(t, "%s", row->reading == TP_READ_DIRECT ? "" : tp_reading_name(row->reading));
@@ -100,7 +95,7 @@ char *tp_eval_table(const tp_results *const *runs, size_t n_runs, const bool *sh
     tp_table_column(t, ">texts/s");
     tp_table_column(t, ">bytes");
     for (size_t i = 0; i < s.n; i++) {
-        if (i > 0 && group_of(s.rows[i].method) != group_of(s.rows[i - 1].method)) tp_table_rule(t);
+        if (i > 0 && s.rows[i].method->group != s.rows[i - 1].method->group) tp_table_rule(t);
         add_row(t, &s.rows[i]);
     }
     tp_str out = {0};

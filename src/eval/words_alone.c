@@ -10,5 +10,8 @@ static tp_status run(tp_eval *eval, tp_method_result *result) {
     return status;
 }
 
-const tp_method tp_method_words = {
-    .name = "words", .title = "words alone (TF-IDF)", .needs = TP_NEEDS_TRAINING, .run = run};
+const tp_method tp_method_words = {.name = "words",
+                                   .title = "words alone (TF-IDF)",
+                                   .group = TP_GROUP_NO_MODEL,
+                                   .needs = TP_NEEDS_TRAINING,
+                                   .run = run};

@@ -191,7 +191,7 @@ tp_interval tp_report_gap(const tp_report_group *group, const tp_row_summary *ro
 /* ---- names and kinds ---- */
 
 bool tp_report_is_control(const tp_method *method) {
-    return method->control;
+    return method->group == TP_GROUP_CONTROL;
 }
 
 bool tp_report_is_opponent(const tp_method *method) {
@@ -200,9 +200,9 @@ bool tp_report_is_opponent(const tp_method *method) {
 
 const char *tp_report_kind(const tp_method *m) {
     if (tp_report_is_control(m)) return "Controls: the source destroyed, they must fail";
-    if (m == &tp_method_bridge) return "The latent relay";
-    if (m == &tp_method_random || m == &tp_method_majority || m == &tp_method_words) return "Without a language model";
-    if (m->needs & TP_NEEDS_TRAINING) return "Trained on the task";
+    if (m->group == TP_GROUP_BRIDGE) return "The latent relay";
+    if (m->group == TP_GROUP_NO_MODEL) return "Without a language model";
+    if (m->group == TP_GROUP_TRAINED) return "Trained on the task";
     return "Reading or relaying text, untrained";
 }
 
