@@ -6,6 +6,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
+FUZZ_SECONDS ?= 60
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 CMAKE_FLAGS ?=
 
@@ -50,8 +51,8 @@ format-check: ## fail where a source is not in the house's format
 	@clang-format --dry-run --Werror $(SOURCES)
 	@echo "format: all $(words $(SOURCES)) sources are as clang-format wants them"
 
-fuzz: ## run every fuzzer for a minute (needs clang; build-fuzz)
-	$(call cmake_build,$(BUILD)-fuzz,-DTP_FUZZ=ON -DCMAKE_C_COMPILER=clang,fuzz)
+fuzz: ## run every fuzzer for FUZZ_SECONDS, a minute (needs clang; build-fuzz)
+	$(call cmake_build,$(BUILD)-fuzz,-DTP_FUZZ=ON -DTP_FUZZ_SECONDS=$(FUZZ_SECONDS) -DCMAKE_C_COMPILER=clang,fuzz)
 
 bench: build ## build and run every benchmark
 	@for program in $(BUILD)/bench_*; do [ -x $$program ] || continue; echo "== $$program"; $$program || exit 1; done
