@@ -90,7 +90,8 @@ static void a_recipe_reads_back_as_it_was_written(void **state) {
         "{}",
         "{\"name\": \"n\", \"models\": {\"sender\": \"a\", \"receiver\": \"b\"}, \"task\": {\"train_file\": \"t.csv\","
         " \"test_file\": \"u.csv\", \"text_column\": \"x\", \"label_column\": \"y\", \"valid_fraction\": 0.2,"
-        " \"split_seed\": 7, \"max_train\": 100, \"max_test\": 9}, \"sender\": {\"layer\": 0.25, \"prompt\": "
+        " \"split_seed\": 7, \"max_train\": 100, \"max_test\": 9, \"drop_overlap\": true}, \"sender\": {\"layer\": "
+        "0.25, \"prompt\": "
         "\"labels\", \"max_tokens\": 99, \"truncate\": \"left\"}, \"bridge\": {\"kind\": \"perceiver\", "
         "\"soft_tokens\":"
         " 12, \"depth\": 3, \"heads\": 4, \"width\": 64, \"ffn_multiple\": 2, \"dropout\": 0.1, \"normaliser\": "

@@ -59,6 +59,7 @@ static void read_task(tp_json_reader *top, tp_recipe *recipe) {
     recipe->task.split_seed = (uint64_t)tp_json_int(&r, "split_seed", 42, 0, INT64_MAX);
     recipe->task.max_train = tp_json_int(&r, "max_train", 0, 0, INT64_MAX);
     recipe->task.max_test = tp_json_int(&r, "max_test", 0, 0, INT64_MAX);
+    recipe->task.drop_overlap = tp_json_bool(&r, "drop_overlap", false);
     if (recipe->task.name && recipe->task.train_file)
         tp_json_error(&r, "train_file", "goes with files of your own; `task.name` \"%s\" has its own files",
                       recipe->task.name);
@@ -324,6 +325,7 @@ static void write_task(json_t *top, const tp_recipe *recipe) {
     put_int(o, "split_seed", (int64_t)recipe->task.split_seed);
     put_int(o, "max_train", recipe->task.max_train);
     put_int(o, "max_test", recipe->task.max_test);
+    if (recipe->task.drop_overlap) json_object_set_new(o, "drop_overlap", json_true());
 }
 
 static void write_sender(json_t *top, const tp_recipe *recipe) {

@@ -74,6 +74,7 @@ typedef struct tp_recipe {
         double valid_fraction; /* 0.1 */
         uint64_t split_seed;   /* 42 */
         int64_t max_train, max_test;
+        bool drop_overlap; /* leave out training rows whose text stands in test */
     } task;
     struct {
         int layer;             /* hidden state to tap: 0 = embeddings; -1: layer_fraction counts */

@@ -24,6 +24,7 @@
     X(inspect)      \
     X(probe)        \
     X(info)         \
+    X(data)         \
     X(bench)        \
     X(quantize)     \
     X(convert)      \

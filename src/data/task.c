@@ -20,7 +20,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { DEFAULT_VALID_CAP = 1000, LEAST_ROWS = 5, LARGE_ROWS = 1000000, LARGE_BYTES = 256 << 20 };
+enum {
+    DEFAULT_VALID_CAP = 1000,
+    LARGE_VALID_CAP = 10000,
+    LEAST_ROWS = 5,
+    LARGE_ROWS = 1000000,
+    LARGE_BYTES = 256 << 20
+};
 static const double HELD_OUT = 0.2; /* of a user's train, where there is no test file */
 
 const char *const *tp_task_names(void) {
@@ -165,7 +171,7 @@ static tp_status read_large_train(loading *l) {
     bool own_test = l->test.path == NULL;
     plan.test_share = own_test ? HELD_OUT : 0;
     plan.valid_fraction = l->o->valid_fraction > 0 ? l->o->valid_fraction : 0.1;
-    plan.valid_cap = l->o->valid_fraction > 0 ? 0 : DEFAULT_VALID_CAP;
+    plan.valid_cap = l->o->valid_fraction > 0 ? LARGE_VALID_CAP : DEFAULT_VALID_CAP;
     plan.drop_overlap = l->o->drop_overlap;
     tp_text_groups groups = {0};
     if (!own_test) {

@@ -80,7 +80,8 @@ typedef struct tp_task_options {
     const char *test_file;
     const char *text_column; /* user files: header names (CSV/TSV) or keys (JSONL); NULL means "text" and "label" */
     const char *label_column;
-    double valid_fraction; /* of train, stratified by label; 0 means 0.1 (at most 1000 rows) */
+    double valid_fraction; /* of train, stratified by label; 0 means 0.1 (at most 1000 rows). Of a file too large to
+                              keep about 10,000 rows at most */
     uint64_t split_seed;   /* of the carving; the recipe's, not the run's: all seeds share the split */
     size_t max_train;      /* 0: all; else so many rows of train, drawn stratified with split_seed after valid was
                               carved, so that valid stays the same */

@@ -1,7 +1,6 @@
 /* Free answers against gold ones. See text_scores.h. */
 #include "eval/text_scores.h"
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "text/unicode.h"
@@ -29,15 +28,20 @@ static void lower(const char *text, size_t n, tp_str *out) {
     }
 }
 
+/* What Python's \w is, but for the underscore, which is gone by now. */
+static bool in_word(uint32_t code) {
+    return (tp_is_letter(code) && !tp_is_mark(code)) || tp_is_number(code);
+}
+
 /* Whether what stands at `at` (or before it) is part of a word, so that no boundary is there. */
 static bool word_at(const char *text, size_t n, size_t at) {
     uint32_t code;
-    return tp_utf8_decode(text + at, n - at, &code) > 0 && (tp_is_letter(code) || tp_is_number(code));
+    return tp_utf8_decode(text + at, n - at, &code) > 0 && in_word(code);
 }
 
 static bool word_before(const char *text, size_t at) {
     uint32_t code;
-    return tp_utf8_decode_before(text, at, &code) > 0 && (tp_is_letter(code) || tp_is_number(code));
+    return tp_utf8_decode_before(text, at, &code) > 0 && in_word(code);
 }
 
 static size_t article_at(const char *text, size_t n, size_t at) {

@@ -15,7 +15,8 @@ tp_task *tp_recipe_load_task(const tp_recipe *r) {
                                            .valid_fraction = r->task.valid_fraction,
                                            .split_seed = r->task.split_seed,
                                            .max_train = (size_t)r->task.max_train,
-                                           .max_test = (size_t)r->task.max_test});
+                                           .max_test = (size_t)r->task.max_test,
+                                           .drop_overlap = r->task.drop_overlap});
 }
 
 tp_recipe *tp_run_recipe(const char *run, const char *sender, const char *receiver) {
