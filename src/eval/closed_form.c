@@ -59,11 +59,11 @@ static tp_status fill(tp_eval *eval, const tp_asking *asking, tp_tape *tape, con
     if (c->project.weights) {
         int64_t width = (int64_t)c->project.d_out;
         float *sent = tp_arena_alloc(tape->arena, (size_t)(rows * width) * sizeof *sent);
-        tp_linear_map_apply(&c->project, vectors, (size_t)rows, sent);
+        tp_affine_apply(&c->project, vectors, (size_t)rows, sent);
         tp_latent_cross(sent, rows * width);
         vectors = sent;
     }
-    tp_linear_map_apply(&c->map, vectors, (size_t)rows, out->soft->data);
+    tp_affine_apply(&c->map, vectors, (size_t)rows, out->soft->data);
     scale_rows(out->soft->data, rows, out->soft->cols, c->rms);
     if (c->project.weights == NULL) tp_latent_cross(out->soft->data, rows * out->soft->cols);
     out->ms[TP_PHASE_BRIDGE] = (tp_now() - pooled) * 1e3;
@@ -77,8 +77,8 @@ tp_closed_form tp_closed_form_new(const tp_eval *eval, int n_vectors) {
 
 void tp_closed_form_free(tp_closed_form *c) {
     tp_latent_free(&c->latent);
-    tp_linear_map_free(&c->project);
-    tp_linear_map_free(&c->map);
+    tp_affine_free(&c->project);
+    tp_affine_free(&c->map);
 }
 
 tp_asking tp_closed_form_asking(const tp_eval *eval, tp_closed_form *c) {

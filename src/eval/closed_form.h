@@ -7,16 +7,16 @@
 #ifndef TP_EVAL_CLOSED_FORM_H
 #define TP_EVAL_CLOSED_FORM_H
 
+#include "eval/affine.h"
 #include "eval/latent.h"
-#include "eval/linear_map.h"
 
 typedef struct tp_closed_form {
     tp_latent latent;
-    int n_vectors;         /* of each text */
-    tp_linear_map project; /* what is sent of a vector; empty: the soft token itself */
-    tp_linear_map map;     /* to soft tokens */
-    double rms;            /* of each soft token */
-    const float *given;    /* [rows of the split, n_vectors, d_S]: vectors that are known already; NULL: from states */
+    int n_vectors;      /* of each text */
+    tp_affine project;  /* what is sent of a vector; empty: the soft token itself */
+    tp_affine map;      /* to soft tokens */
+    double rms;         /* of each soft token */
+    const float *given; /* [rows of the split, n_vectors, d_S]: vectors that are known already; NULL: from states */
 } tp_closed_form;
 
 tp_closed_form tp_closed_form_new(const tp_eval *eval, int n_vectors); /* without maps */

@@ -40,14 +40,16 @@ static size_t read_numbers(tp_json_reader *r, const char *key, const int64_t *fa
     return json_array_size(list);
 }
 
-/* Unless methods are named: all that ask a model, but controls and what would first have to be trained again. */
+/* Unless methods are named: all that ask a model, but controls, what would first have to be trained again, and joint
+ * rescoring, whose time is the sum of two others. */
 static void read_methods(tp_json_reader *r, plan *p) {
     static const unsigned models = TP_NEEDS_SENDER | TP_NEEDS_RECEIVER;
     json_t *list = tp_json_array(r, "methods"), *value;
     for (int m = 0; tp_methods[m] && list == NULL; m++) {
         const tp_method *method = tp_methods[m];
         bool trained = (method->needs & TP_NEEDS_TRAINING) && !(method->needs & TP_NEEDS_BRIDGE);
-        p->wanted[m] = (method->needs & models) && !trained && !method->control;
+        p->wanted[m] =
+            (method->needs & models) && !trained && method->group != TP_GROUP_CONTROL && method != &tp_method_joint;
     }
     size_t i;
     json_array_foreach(list, i, value) {
@@ -157,7 +159,8 @@ static tp_status time_length(const tp_eval *outer, const plan *p, int64_t length
     tp_eval eval = *outer;
     eval.task = &task;
     eval.n_timed = p->n_timed;
-    eval.features = NULL;
+    tp_kept kept = {0};
+    eval.kept = &kept;
     const tp_tap *tap = &outer->relay->tap;
     eval.test_states = tp_state_cache_new(tap, task.test.examples, task.test.n, TP_CACHE_MEMORY, 1 << 30, NULL);
     eval.uncached =
@@ -167,7 +170,7 @@ static tp_status time_length(const tp_eval *outer, const plan *p, int64_t length
         status = time_methods(&eval, p, length, p->batches[b], curve);
     tp_state_cache_free(eval.test_states);
     tp_state_cache_free(eval.uncached);
-    tp_eval_end(&eval);
+    tp_kept_free(&kept);
     free_texts(&task.test);
     return status;
 }

@@ -72,10 +72,10 @@ static void free_pairs(pairs *p) {
     tp_free(p->receiver);
 }
 
-static double squared_error(const tp_linear_map *map, const float *x, const pairs *valid) {
+static double squared_error(const tp_affine *map, const float *x, const pairs *valid) {
     size_t n = valid->n * map->d_out;
     float *found = tp_alloc(n * sizeof *found);
-    tp_linear_map_apply(map, x, valid->n, found);
+    tp_affine_apply(map, x, valid->n, found);
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += pow((double)found[i] - (double)valid->receiver[i], 2);
     tp_free(found);
@@ -89,17 +89,17 @@ static tp_status fit_pca(tp_closed_form *c, const pairs *train, const pairs *val
     TP_TRY(tp_pca_fit(train->sender, train->n, d, variance_kept, d_out, &c->project, &held));
     size_t width = c->project.d_out;
     float *x = tp_alloc((train->n + valid->n) * width * sizeof *x), *x_valid = x + train->n * width;
-    tp_linear_map_apply(&c->project, train->sender, train->n, x);
-    tp_linear_map_apply(&c->project, valid->sender, valid->n, x_valid);
+    tp_affine_apply(&c->project, train->sender, train->n, x);
+    tp_affine_apply(&c->project, valid->sender, valid->n, x_valid);
     tp_ridge *ridge = tp_ridge_new(x, train->receiver, train->n, width, d_out);
     tp_status status = ridge ? TP_OK : tp_last_status();
     for (int p = 0; p < N_PENALTIES && status == TP_OK && valid->n > 0; p++) {
-        tp_linear_map_free(&c->map);
+        tp_affine_free(&c->map);
         status = tp_ridge_solve(ridge, penalties[p], &c->map);
         double error = status == TP_OK ? squared_error(&c->map, x_valid, valid) : INFINITY;
         if (error < best) best = error, penalty = penalties[p];
     }
-    tp_linear_map_free(&c->map);
+    tp_affine_free(&c->map);
     if (status == TP_OK) status = tp_ridge_solve(ridge, penalty, &c->map);
     result->setting = tp_format("%zu of %zu components, which hold %.1f %% of the variance; penalty %g", width, d,
                                 100 * held, penalty);

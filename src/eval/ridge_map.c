@@ -44,7 +44,7 @@ static tp_status choose_penalty(tp_eval *eval, tp_closed_form *c, const tp_ridge
     *penalty = penalties[USUAL];
     for (int p = N_PENALTIES - 1; n > 0 && p >= 0; p--) {
         double accuracy;
-        tp_linear_map_free(&c->map);
+        tp_affine_free(&c->map);
         TP_TRY(tp_ridge_solve(ridge, penalties[p], &c->map));
         tp_asking asking = tp_closed_form_asking(eval, c);
         TP_TRY(tp_ask_accuracy(eval, &asking, &eval->task->valid, n, &accuracy));
@@ -64,7 +64,7 @@ static tp_status fit_ridge(tp_eval *eval, tp_closed_form *c, tp_method_result *r
     tp_ridge_free(ridge);
     ridge = status == TP_OK ? answer_ridge(eval, f, labels, true) : NULL;
     if (status == TP_OK && ridge == NULL) status = tp_last_status();
-    tp_linear_map_free(&c->map);
+    tp_affine_free(&c->map);
     if (status == TP_OK) status = tp_ridge_solve(ridge, penalty, &c->map);
     tp_ridge_free(ridge);
     tp_free(labels);

@@ -175,14 +175,16 @@ static tp_status run_step(const tp_suite_step *step, const tp_suite_job *job, co
     const tp_suite_place *place = &job->plan->places[job->place];
     tp_relay *relay = tp_relay_load(folder, place->sender, place->receiver);
     if (relay == NULL) return tp_last_status();
+    tp_kept kept = {0};
     tp_eval eval = {.task = place->task,
                     .relay = relay,
                     .seed = relay->recipe->seed,
                     .chosen = NAN,
                     .stop = stop,
-                    .progress = progress};
+                    .progress = progress,
+                    .kept = &kept};
     *document = step->make(&eval, results, json_object_get(job->suite->definition, step->name));
-    tp_eval_end(&eval);
+    tp_kept_free(&kept);
     tp_relay_free(relay);
     return *document ? TP_OK : tp_fail_context("document %s", step->name);
 }

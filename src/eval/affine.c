@@ -1,5 +1,5 @@
-/* Principal components and ridge regression. See linear_map.h. */
-#include "eval/linear_map.h"
+/* Principal components and ridge regression. See affine.h. */
+#include "eval/affine.h"
 
 #include "base/mem.h"
 #include "tensor/matmul.h"
@@ -12,22 +12,22 @@
 
 enum { BLOCK = 2048 };
 
-void tp_linear_map_free(tp_linear_map *map) {
+void tp_affine_free(tp_affine *map) {
     tp_free(map->mean);
     tp_free(map->offset);
     tp_free(map->weights);
-    *map = (tp_linear_map){0};
+    *map = (tp_affine){0};
 }
 
-static tp_linear_map new_map(size_t d_in, size_t d_out) {
-    return (tp_linear_map){.d_in = d_in,
-                           .d_out = d_out,
-                           .mean = tp_alloc(d_in * sizeof(float)),
-                           .offset = tp_alloc(d_out * sizeof(float)),
-                           .weights = tp_alloc(d_in * d_out * sizeof(float))};
+static tp_affine new_map(size_t d_in, size_t d_out) {
+    return (tp_affine){.d_in = d_in,
+                       .d_out = d_out,
+                       .mean = tp_alloc(d_in * sizeof(float)),
+                       .offset = tp_alloc(d_out * sizeof(float)),
+                       .weights = tp_alloc(d_in * d_out * sizeof(float))};
 }
 
-void tp_linear_map_apply(const tp_linear_map *m, const float *x, size_t n, float *out) {
+void tp_affine_apply(const tp_affine *m, const float *x, size_t n, float *out) {
     tp_arena *scratch = tp_arena_new();
     tp_weight w = {.name = "linear map",
                    .dtype = TP_F32,
@@ -121,7 +121,7 @@ static size_t count_components(const gsl_vector *values, double share, size_t mo
 }
 
 /* Sets row k of the map to a direction (any length): scaled to length 1, its largest entry positive. */
-static void set_direction(tp_linear_map *map, size_t k, const double *direction) {
+static void set_direction(tp_affine *map, size_t k, const double *direction) {
     double norm = 0, largest = 0;
     for (size_t j = 0; j < map->d_in; j++) {
         norm += direction[j] * direction[j];
@@ -143,7 +143,7 @@ static void row_products(const float *x, const float *mean, size_t n, size_t d, 
         }
 }
 
-tp_status tp_pca_fit(const float *x, size_t n, size_t d, double share, size_t most, tp_linear_map *out, double *held) {
+tp_status tp_pca_fit(const float *x, size_t n, size_t d, double share, size_t most, tp_affine *out, double *held) {
     float *mean = tp_alloc(d * sizeof *mean);
     bool by_rows = n < d; /* then the rows' own products have the same eigenvalues, and there are fewer of them */
     size_t side = by_rows ? n : d;
@@ -151,7 +151,7 @@ tp_status tp_pca_fit(const float *x, size_t n, size_t d, double share, size_t mo
     tp_status status = matrix ? find_mean("rows", x, n, d, mean) : tp_last_status();
     gsl_vector *values = NULL;
     gsl_matrix *vectors = NULL;
-    *out = (tp_linear_map){0};
+    *out = (tp_affine){0};
     if (status == TP_OK && by_rows) row_products(x, mean, n, d, matrix);
     if (status == TP_OK && !by_rows) mean_products(x, mean, d, x, mean, d, n, matrix);
     if (status == TP_OK) status = eigen(matrix, side, &values, &vectors);
@@ -222,9 +222,9 @@ void tp_ridge_free(tp_ridge *r) {
     tp_free(r);
 }
 
-tp_status tp_ridge_solve(const tp_ridge *r, double penalty, tp_linear_map *out) {
+tp_status tp_ridge_solve(const tp_ridge *r, double penalty, tp_affine *out) {
     size_t d = r->d_in;
-    *out = (tp_linear_map){0};
+    *out = (tp_affine){0};
     double *equations = tp_try_alloc(d * d, sizeof *equations);
     if (equations == NULL) return tp_last_status();
     memcpy(equations, r->inputs, d * d * sizeof *equations);

@@ -1,10 +1,10 @@
-/* eval/linear_map: principal components and ridge regression against NumPy and scikit-learn
- * (tests/fixtures/linear_map.json), and what they refuse. */
+/* eval/affine: principal components and ridge regression against NumPy and scikit-learn
+ * (tests/fixtures/affine.json), and what they refuse. */
 #include "check.h"
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "eval/linear_map.h"
+#include "eval/affine.h"
 
 #include <math.h>
 
@@ -47,20 +47,20 @@ static void check_components(const char *name, const problem *p) {
     size_t k = json_array_size(held);
     float *expected = rows_of(json_object_get(pca, "coordinates"), p->n, k),
           *found = tp_alloc(p->n * k * sizeof *found);
-    tp_linear_map map;
+    tp_affine map;
     double share;
     check_ok(tp_pca_fit(p->x, p->n, p->d, 1, k, &map, &share));
     assert_int_equal(map.d_out, k);
     assert_true(fabs(share - json_number_value(json_array_get(held, k - 1))) < 1e-5);
-    tp_linear_map_apply(&map, p->x, p->n, found);
+    tp_affine_apply(&map, p->x, p->n, found);
     check_near(name, found, expected, p->n * k, 1e-4);
-    tp_linear_map_free(&map);
+    tp_affine_free(&map);
     /* no more of them than hold the share asked for */
     double wanted = json_number_value(json_array_get(held, 1)) - 1e-4;
     check_ok(tp_pca_fit(p->x, p->n, p->d, wanted, 100, &map, &share));
     assert_int_equal(map.d_out, 2);
     assert_true(fabs(share - wanted - 1e-4) < 1e-5);
-    tp_linear_map_free(&map);
+    tp_affine_free(&map);
     tp_free(expected);
     tp_free(found);
 }
@@ -73,11 +73,11 @@ static void check_ridge(const char *name, const problem *p) {
     json_t *c;
     json_array_foreach(json_object_get(p->json, "ridge"), i, c) {
         float *expected = rows_of(json_object_get(c, "found"), p->n, 3);
-        tp_linear_map map;
+        tp_affine map;
         check_ok(tp_ridge_solve(ridge, json_number_value(json_object_get(c, "penalty")), &map));
-        tp_linear_map_apply(&map, p->x, p->n, found);
+        tp_affine_apply(&map, p->x, p->n, found);
         check_near(name, found, expected, p->n * 3, 2e-5);
-        tp_linear_map_free(&map);
+        tp_affine_free(&map);
         tp_free(expected);
     }
     assert_int_equal(i, 3);
@@ -87,7 +87,7 @@ static void check_ridge(const char *name, const problem *p) {
 
 static void maps_agree_with_numpy(void **state) {
     (void)state;
-    json_t *all = tp_json_load_file(TP_SOURCE_DIR "/tests/fixtures/linear_map.json");
+    json_t *all = tp_json_load_file(TP_SOURCE_DIR "/tests/fixtures/affine.json");
     check_not_null(all);
     static const char *const names[] = {"tall", "wide"};
     for (int i = 0; i < 2; i++) {
@@ -111,11 +111,11 @@ static void many_rows_are_summed_in_blocks(void **state) {
     }
     tp_ridge *ridge = tp_ridge_new(x, y, N, 2, 1);
     check_not_null(ridge);
-    tp_linear_map map;
+    tp_affine map;
     check_ok(tp_ridge_solve(ridge, 1e-9, &map));
-    tp_linear_map_apply(&map, (const float[]){0, 0, 1, 1}, 2, out);
+    tp_affine_apply(&map, (const float[]){0, 0, 1, 1}, 2, out);
     assert_true(fabsf(out[0] - 7) < 1e-4f && fabsf(out[1] - 8) < 1e-4f);
-    tp_linear_map_free(&map);
+    tp_affine_free(&map);
     tp_ridge_free(ridge);
     tp_free(x);
     tp_free(y);
@@ -124,7 +124,7 @@ static void many_rows_are_summed_in_blocks(void **state) {
 static void what_has_no_answer_is_refused(void **state) {
     (void)state;
     float same[6] = {1, 2, 1, 2, 1, 2}, broken[6] = {1, 2, NAN, 4, 5, 6}, y[3] = {1, 2, 3};
-    tp_linear_map map;
+    tp_affine map;
     assert_int_equal(tp_pca_fit(same, 3, 2, 1, 2, &map, NULL), TP_ERR_ARGUMENT);
     assert_non_null(strstr(tp_last_error(), "3 equal rows have no principal components"));
     assert_int_equal(tp_pca_fit(broken, 3, 2, 1, 2, &map, NULL), TP_ERR_ARGUMENT);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Principal components and ridge regression, computed with NumPy, scikit-learn and SciPy.
 
-    python tools/reference/linear_reference.py [--out tests/fixtures/linear_map.json]
+    python tools/reference/affine_reference.py [--out tests/fixtures/affine.json]
 
 Inputs are random, with directions of very different size and a mean far from zero, and rounded to f32.
 
@@ -66,7 +66,7 @@ def rounded(value):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=FIXTURES / "linear_map.json")
+    parser.add_argument("--out", type=Path, default=FIXTURES / "affine.json")
     args = parser.parse_args()
     rng = np.random.default_rng(5)
     cases = {"tall": case(rng, 30, 6), "wide": case(rng, 9, 14)}
