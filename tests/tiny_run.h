@@ -9,6 +9,7 @@
 #include "eval/method.h"
 #include "train/trainer.h"
 
+#include <math.h>
 #include <omp.h>
 
 #ifndef TINY_RUN_STEPS
@@ -63,7 +64,7 @@ static inline int tiny_run_tear_down(void **state) {
 }
 
 static inline tp_eval tiny_run_eval(void) {
-    return (tp_eval){.task = task, .relay = relay, .seed = 7};
+    return (tp_eval){.task = task, .relay = relay, .seed = 7, .chosen = NAN};
 }
 
 #endif

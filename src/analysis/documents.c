@@ -55,6 +55,12 @@ json_t *tp_json_of_subject(const tp_eval *eval, size_t n_texts) {
                      (json_int_t)n_texts, "bridge", relay->trained->fingerprint);
 }
 
+tp_status tp_wants_labels(const tp_task *task) {
+    if (task->n_labels > 0 && task->kind != TP_TASK_TEXT) return TP_OK;
+    return tp_fail(TP_ERR_UNSUPPORTED, "the task %s has free answers; this analysis is of tasks with labels",
+                   task->name);
+}
+
 /* ---- reading ---- */
 
 double tp_json_number(const json_t *object, const char *key) {

@@ -22,6 +22,9 @@ json_t *tp_json_of_vector(const double *values, size_t n);
 /* What was looked at: task, labels, models, layer, soft tokens, how many texts, the bridge's fingerprint. */
 json_t *tp_json_of_subject(const tp_eval *eval, size_t n_texts);
 
+/* TP_OK if the task's texts have labels; what an analysis compares is classes. */
+tp_status tp_wants_labels(const tp_task *task);
+
 /* ---- reading a document again, for the text made of it ---- */
 
 double tp_json_number(const json_t *object, const char *key);      /* NaN if there is none */

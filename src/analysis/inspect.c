@@ -135,6 +135,7 @@ static tp_status fill_in(tp_eval *eval, const tp_inspect_options *o, const tp_da
 }
 
 json_t *tp_inspect(tp_eval *eval, const tp_inspect_options *options) {
+    if (tp_wants_labels(eval->task) != TP_OK) return NULL;
     if (eval->task->test.n == 0)
         return tp_fail_null(TP_ERR_ARGUMENT, "the task %s has no test rows to inspect the bridge on", eval->task->name);
     tp_dataset set = draw(eval->task, options);

@@ -173,6 +173,7 @@ static tp_status probe_label(const subject *s, json_t *document) {
 json_t *tp_packet_probe(tp_eval *eval, size_t n_words) {
     const tp_task *task = eval->task;
     const tp_dataset *sets[] = {&task->train, &task->valid, &task->test};
+    if (tp_wants_labels(task) != TP_OK) return NULL;
     if (task->train.n == 0 || task->test.n == 0)
         return tp_fail_null(TP_ERR_ARGUMENT,
                             "a probe learns on train and is judged on test: the task %s has %zu and %zu "

@@ -23,6 +23,8 @@
     X(relay)        \
     X(inspect)      \
     X(probe)        \
+    X(perturb)      \
+    X(transfer)     \
     X(info)         \
     X(data)         \
     X(bench)        \

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "cli/terminal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,6 +44,7 @@ static tp_status open_with(tp_args *args, const tp_recipe *recipe, bool own, tp_
     out->eval = (tp_eval){.task = out->task,
                           .relay = out->relay,
                           .seed = out->relay->recipe->seed,
+                          .chosen = NAN,
                           .stop = tp_interrupt_catch(),
                           .progress = tp_args_progress(args)};
     return TP_OK;
