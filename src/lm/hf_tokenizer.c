@@ -1,5 +1,5 @@
 /* The vocabulary of a GGUF file as tokenizer.json and tokenizer_config.json, for Hugging Face tokenizers. See
- * hf_export.h.
+ * hf_export.h. Unigram and WordPiece are in hf_tokenizer_pieces.c.
  *
  * A byte-level BPE ("gpt2") keeps its tokens and merges; the pattern that cuts words is written out. A SentencePiece
  * BPE
@@ -8,26 +8,20 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "lm/gguf_model.h"
 #include "lm/hf_export.h"
+#include "lm/hf_tokenizer_parts.h"
 #include "text/patterns.h"
-#include "text/vocab.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct {
-    const tp_gguf *file;
-    tp_gguf_vocab v;
-    tp_vocab by_text; /* of the tokens that merging may make */
-} export;
+typedef tp_tokenizer_export export;
 
-static int type_of(const export *e, size_t i) {
+int tp_export_type(const export *e, size_t i) {
     return e->v.types ? e->v.types[i] : TP_GGUF_NORMAL;
 }
 
-/* NULL with an error for text that is not UTF-8, which JSON cannot hold. */
-static json_t *text_of(const export *e, tp_gguf_text t) {
+json_t *tp_export_text(const export *e, tp_gguf_text t) {
     json_t *value = json_stringn(t.bytes, t.n);
     if (value) return value;
     return tp_fail_null(TP_ERR_UNSUPPORTED, "%s: a token or merge is not UTF-8, tokenizer.json cannot hold it",
@@ -37,13 +31,14 @@ static json_t *text_of(const export *e, tp_gguf_text t) {
 static json_t *vocabulary(const export *e) {
     json_t *out = json_object();
     for (size_t i = 0; i < e->v.n_tokens; i++) {
-        json_t *check = text_of(e, e->v.tokens[i]);
+        json_t *check = tp_export_text(e, e->v.tokens[i]);
         if (check == NULL) {
             json_decref(out);
             return NULL;
         }
         json_decref(check);
-        bool seen = type_of(e, i) == TP_GGUF_UNUSED || json_object_getn(out, e->v.tokens[i].bytes, e->v.tokens[i].n);
+        bool seen =
+            tp_export_type(e, i) == TP_GGUF_UNUSED || json_object_getn(out, e->v.tokens[i].bytes, e->v.tokens[i].n);
         if (!seen) json_object_setn_new(out, e->v.tokens[i].bytes, e->v.tokens[i].n, json_integer((json_int_t)i));
     }
     return out;
@@ -52,11 +47,11 @@ static json_t *vocabulary(const export *e) {
 static json_t *added_tokens(const export *e) {
     json_t *out = json_array();
     for (size_t i = 0; i < e->v.n_tokens; i++) {
-        int type = type_of(e, i);
+        int type = tp_export_type(e, i);
         if (type != TP_GGUF_CONTROL && type != TP_GGUF_UNKNOWN && type != TP_GGUF_USER_DEFINED) continue;
         json_array_append_new(out, json_pack("{s:I, s:o, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)i, "content",
-                                             text_of(e, e->v.tokens[i]), "single_word", 0, "lstrip", 0, "rstrip", 0,
-                                             "normalized", 0, "special", type != TP_GGUF_USER_DEFINED));
+                                             tp_export_text(e, e->v.tokens[i]), "single_word", 0, "lstrip", 0, "rstrip",
+                                             0, "normalized", 0, "special", type != TP_GGUF_USER_DEFINED));
     }
     return out;
 }
@@ -69,8 +64,8 @@ static json_t *listed_merges(const export *e) {
         tp_gguf_text m = e->v.merges[i];
         const char *blank = m.n > 1 ? memchr(m.bytes + 1, ' ', m.n - 1) : NULL;
         size_t n = blank ? (size_t)(blank - m.bytes) : 0;
-        json_t *left = text_of(e, (tp_gguf_text){m.bytes, n});
-        json_t *right = blank ? text_of(e, (tp_gguf_text){blank + 1, m.n - n - 1}) : NULL;
+        json_t *left = tp_export_text(e, (tp_gguf_text){m.bytes, n});
+        json_t *right = blank ? tp_export_text(e, (tp_gguf_text){blank + 1, m.n - n - 1}) : NULL;
         if (left && right) {
             json_array_append_new(out, json_pack("[o, o]", left, right));
             continue;
@@ -100,7 +95,7 @@ static int by_score(const void *a, const void *b) {
 static json_t *merges_by_score(export *e) {
     tp_vocab_reserve(&e->by_text, e->v.n_tokens);
     for (size_t i = 0; i < e->v.n_tokens; i++) {
-        int type = type_of(e, i);
+        int type = tp_export_type(e, i);
         if (type != TP_GGUF_NORMAL && type != TP_GGUF_USER_DEFINED) continue;
         tp_vocab_set(&e->by_text, (int32_t)i, e->v.tokens[i].bytes, e->v.tokens[i].n);
         tp_vocab_index(&e->by_text, (int32_t)i);
@@ -109,7 +104,7 @@ static json_t *merges_by_score(export *e) {
     size_t n = 0, capacity = 0;
     for (size_t i = 0; i < e->v.n_tokens; i++) {
         tp_gguf_text t = e->v.tokens[i];
-        if (type_of(e, i) != TP_GGUF_NORMAL) continue;
+        if (tp_export_type(e, i) != TP_GGUF_NORMAL) continue;
         for (size_t cut = 1; cut < t.n; cut++) {
             int32_t left = tp_vocab_find(&e->by_text, t.bytes, cut);
             int32_t right = left < 0 ? -1 : tp_vocab_find(&e->by_text, t.bytes + cut, t.n - cut);
@@ -121,8 +116,8 @@ static json_t *merges_by_score(export *e) {
     if (n > 1) qsort(merges, n, sizeof *merges, by_score);
     json_t *out = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(out, json_pack("[o, o]", text_of(e, e->v.tokens[merges[i].left]),
-                                             text_of(e, e->v.tokens[merges[i].right])));
+        json_array_append_new(out, json_pack("[o, o]", tp_export_text(e, e->v.tokens[merges[i].left]),
+                                             tp_export_text(e, e->v.tokens[merges[i].right])));
     tp_free(merges);
     return out;
 }
@@ -175,7 +170,7 @@ static tp_status fill_written(export *e, json_t *root, json_t *model) {
     json_object_set_new(root, "decoder", json_pack("{s:s, s:o}", "type", "Sequence", "decoders", decoders));
     int64_t unknown = e->v.unknown >= 0 ? e->v.unknown : 0;
     bool known = unknown < (int64_t)e->v.n_tokens;
-    json_object_set_new(model, "unk_token", known ? text_of(e, e->v.tokens[unknown]) : json_null());
+    json_object_set_new(model, "unk_token", known ? tp_export_text(e, e->v.tokens[unknown]) : json_null());
     json_object_set_new(model, "byte_fallback", json_true());
     json_object_set_new(model, "fuse_unk", json_true());
     json_object_set_new(model, "ignore_merges", json_false());
@@ -186,7 +181,7 @@ static tp_status fill_written(export *e, json_t *root, json_t *model) {
 /* ---- what stands around a text ---- */
 
 static json_t *token_text(const export *e, int64_t id) {
-    return id >= 0 && id < (int64_t)e->v.n_tokens ? text_of(e, e->v.tokens[id]) : json_null();
+    return id >= 0 && id < (int64_t)e->v.n_tokens ? tp_export_text(e, e->v.tokens[id]) : json_null();
 }
 
 static void add_around(json_t *list, json_t *specials, const char *name, int32_t id) {
@@ -194,16 +189,25 @@ static void add_around(json_t *list, json_t *specials, const char *name, int32_t
     json_object_set_new(specials, name, json_pack("{s:s, s:[i], s:[s]}", "id", name, "ids", id, "tokens", name));
 }
 
+/* What the tokenizer puts around a text: at most one token on each side. */
 static json_t *post_processor(const export *e, const tp_tokenizer *t) {
-    int32_t bos = tp_tokenizer_adds_bos(t) ? tp_tokenizer_bos(t) : -1;
-    if (bos < 0) return json_null();
-    json_t *name = token_text(e, bos), *specials = json_object(), *single = json_array(), *pair = json_array();
-    add_around(single, specials, json_string_value(name), bos);
-    add_around(pair, specials, json_string_value(name), bos);
-    json_array_append_new(single, json_pack("{s:{s:s, s:i}}", "Sequence", "id", "A", "type_id", 0));
-    json_array_append_new(pair, json_pack("{s:{s:s, s:i}}", "Sequence", "id", "A", "type_id", 0));
-    json_array_append_new(pair, json_pack("{s:{s:s, s:i}}", "Sequence", "id", "B", "type_id", 1));
-    json_decref(name);
+    tp_ids around = {0};
+    tp_status status = tp_tokenizer_encode(t, "", 0, TP_TOKENS_ADD_SPECIAL, &around);
+    bool both = around.len == 2, front = both || (around.len == 1 && tp_tokenizer_adds_bos(t));
+    int32_t before = status == TP_OK && front ? around.data[0] : -1;
+    int32_t behind = status == TP_OK && around.len > (size_t)front ? around.data[front] : -1;
+    tp_ids_free(&around);
+    if (before < 0 && behind < 0) return json_null();
+    json_t *specials = json_object(), *single = json_array(), *pair = json_array();
+    json_t *first = token_text(e, before), *last = token_text(e, behind), *const lists[] = {single, pair};
+    for (int i = 0; i < 2; i++) {
+        if (before >= 0) add_around(lists[i], specials, json_string_value(first), before);
+        json_array_append_new(lists[i], json_pack("{s:{s:s, s:i}}", "Sequence", "id", "A", "type_id", 0));
+        if (i == 1) json_array_append_new(pair, json_pack("{s:{s:s, s:i}}", "Sequence", "id", "B", "type_id", 1));
+        if (behind >= 0) add_around(lists[i], specials, json_string_value(last), behind);
+    }
+    json_decref(first);
+    json_decref(last);
     return json_pack("{s:s, s:o, s:o, s:o}", "type", "TemplateProcessing", "single", single, "pair", pair,
                      "special_tokens", specials);
 }
@@ -219,19 +223,24 @@ static json_t *tokenizer_config(const export *e, const tp_tokenizer *t) {
     return out;
 }
 
+static tp_status fill_bpe(export *e, json_t *root, json_t *model) {
+    static const char *const absent[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix"};
+    for (int i = 0; i < 3; i++) json_object_set_new(model, absent[i], json_null());
+    TP_TRY(strcmp(e->v.model, "gpt2") == 0 ? fill_byte_level(e, root, model) : fill_written(e, root, model));
+    json_t *vocab = vocabulary(e);
+    if (vocab) json_object_set_new(model, "vocab", vocab);
+    return vocab ? TP_OK : tp_last_status();
+}
+
 static tp_status write_both(export *e, const tp_tokenizer *t, const char *folder) {
     json_t *root =
         json_pack("{s:s, s:n, s:n, s:o}", "version", "1.0", "truncation", "padding", "added_tokens", added_tokens(e));
-    json_t *model =
-        json_pack("{s:s, s:n, s:n, s:n}", "type", "BPE", "dropout", "continuing_subword_prefix", "end_of_word_suffix");
-    bool byte_level = strcmp(e->v.model, "gpt2") == 0;
-    tp_status status = byte_level ? fill_byte_level(e, root, model) : fill_written(e, root, model);
-    json_t *vocab = status == TP_OK ? vocabulary(e) : NULL;
-    if (status == TP_OK && vocab == NULL) status = tp_last_status();
-    json_object_set_new(model, "vocab", vocab ? vocab : json_null());
+    json_t *model = json_pack("{s:s}", "type", "BPE"), *config = tokenizer_config(e, t);
+    tp_status status = strcmp(e->v.model, "t5") == 0     ? tp_export_unigram(e, t, root, model)
+                       : strcmp(e->v.model, "bert") == 0 ? tp_export_wordpiece(e, root, model)
+                                                         : fill_bpe(e, root, model);
     json_object_set_new(root, "post_processor", post_processor(e, t));
     json_object_set_new(root, "model", model);
-    json_t *config = tokenizer_config(e, t);
     char *path = tp_path_join(folder, "tokenizer.json"), *config_path = tp_path_join(folder, "tokenizer_config.json");
     if (status == TP_OK) status = tp_json_save_file(root, path);
     if (status == TP_OK) status = tp_json_save_file(config, config_path);
@@ -247,9 +256,6 @@ tp_status tp_hf_write_tokenizer(const tp_gguf *g, const char *folder) {
     TP_TRY(tp_gguf_read_vocab(g, &e.v));
     tp_tokenizer *t = tp_tokenizer_from_gguf_vocab(&e.v, tp_gguf_path(g)); /* also checks every field */
     tp_status status = t ? TP_OK : tp_last_status();
-    if (status == TP_OK && strcmp(e.v.model, "gpt2") != 0 && strcmp(e.v.model, "llama") != 0)
-        status = tp_fail(TP_ERR_UNSUPPORTED, "%s: a vocabulary of the kind `%.40s` cannot be written as tokenizer.json",
-                         tp_gguf_path(g), e.v.model);
     if (status == TP_OK) status = write_both(&e, t, folder);
     tp_tokenizer_free(t);
     tp_gguf_release_vocab(&e.v);

@@ -23,3 +23,13 @@ bool tp_base64_append(tp_str *out, const char *text, size_t n) {
     }
     return true;
 }
+
+void tp_base64_write(tp_str *out, const void *bytes, size_t n) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *b = bytes;
+    for (size_t i = 0; i < n; i += 3) {
+        size_t left = n - i < 3 ? n - i : 3;
+        unsigned bits = (unsigned)b[i] << 16 | (left > 1 ? (unsigned)b[i + 1] << 8 : 0) | (left > 2 ? b[i + 2] : 0);
+        for (size_t k = 0; k < 4; k++) tp_str_append_char(out, k > left ? '=' : digits[bits >> (18 - 6 * k) & 63]);
+    }
+}

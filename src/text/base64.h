@@ -10,4 +10,7 @@
 /* Appends the bytes that n characters stand for; false if they are no whole base64 text (RFC 4648, padded). */
 bool tp_base64_append(tp_str *out, const char *text, size_t n);
 
+/* Appends n bytes as base64. */
+void tp_base64_write(tp_str *out, const void *bytes, size_t n);
+
 #endif
