@@ -97,7 +97,7 @@ static tp_claim communicates(const tp_report_group *g) {
 
 /* ---- is it cheaper? ---- */
 
-static tp_claim faster(const tp_report_group *g, const char *const *names, const char *what) {
+static tp_claim faster(const tp_report_group *g, const char *const *names) {
     const tp_row_summary *other = NULL;
     for (size_t i = 0; g->bridge && i < g->summary.n; i++) { /* the quickest in the bridge's own reading */
         const tp_row_summary *row = &g->summary.rows[i];
@@ -114,8 +114,8 @@ static tp_claim faster(const tp_report_group *g, const char *const *names, const
     tp_claim claim = {.made = true, .tone = ratio > 1 ? TP_TONE_YES : TP_TONE_NO};
     const char *than = ratio > 1 ? "faster" : "slower";
     claim.brief = tp_format("%s\n%s× %s", tp_verdict_word(claim.tone), factor, than);
-    claim.sentence = tp_format("One text takes the bridge %s ms and %s %s ms: %s times %s.",
-                               tp_number_short(g->bridge->total_ms, ours), what,
+    claim.sentence = tp_format("One text takes the bridge %s ms and “%s” %s ms: %s times %s.",
+                               tp_number_short(g->bridge->total_ms, ours), other->method->title,
                                tp_number_short(other->total_ms, theirs), factor, than);
     return claim;
 }
@@ -155,22 +155,24 @@ typedef enum kind { BEATS, COMMUNICATES, FASTER, SMALLER } kind;
 
 static const struct {
     kind kind;
-    const char *name, *object;
+    const char *name, *denial;
+    const char *object;       /* that it is more often right than; NULL: the claim is said by itself */
     const char *const *names; /* methods to compare with */
 } claims[TP_N_CLAIMS] = {
-    {COMMUNICATES, "is communication: what it gains comes from the source", NULL, NULL},
-    {BEATS, "beats the words alone", "the words alone", words},
-    {BEATS, "beats the linear probe of its layer", "the linear probe of its layer", probes},
-    {BEATS, "beats the sender's own answer", "the sender's own answer", senders},
-    {BEATS, "beats the receiver reading the text", "the receiver reading the text", readers},
-    {BEATS, "beats the text relay", "the text relay", relays},
-    {BEATS, "beats as many bytes of text", "as many bytes of text", equal_bytes},
-    {BEATS, "beats a map that is solved for", "a map that is solved for", maps},
-    {BEATS, "beats the tuned receiver", "the tuned receiver", tuned},
-    {BEATS, "beats every opponent", "every opponent", anybody},
-    {FASTER, "is faster than the receiver reading the text", "the receiver that reads the text", reader_times},
-    {FASTER, "is faster than the text relay", "the text relay", relay_times},
-    {SMALLER, "takes fewer bytes than the text", NULL, NULL},
+    {COMMUNICATES, "gains what it gains from the source", "does not gain what it gains from the source", NULL, NULL},
+    {BEATS, "beats the words alone", NULL, "the words alone", words},
+    {BEATS, "beats the linear probe of its layer", NULL, "the linear probe of its layer", probes},
+    {BEATS, "beats the sender's own answer", NULL, "the sender's own answer", senders},
+    {BEATS, "beats the receiver reading the text", NULL, "the receiver reading the text", readers},
+    {BEATS, "beats the text relay", NULL, "the text relay", relays},
+    {BEATS, "beats as many bytes of text", NULL, "as many bytes of text", equal_bytes},
+    {BEATS, "beats a map that is solved for", NULL, "a map that is solved for", maps},
+    {BEATS, "beats the tuned receiver", NULL, "the tuned receiver", tuned},
+    {BEATS, "beats every opponent", "does not beat every opponent", NULL, anybody},
+    {FASTER, "is faster than the receiver reading the text", "is not faster than the receiver reading the text", NULL,
+     reader_times},
+    {FASTER, "is faster than the text relay", "is not faster than the text relay", NULL, relay_times},
+    {SMALLER, "takes fewer bytes than the text", "does not take fewer bytes than the text", NULL, NULL},
 };
 
 const char *tp_claim_name(size_t claim) {
@@ -178,7 +180,11 @@ const char *tp_claim_name(size_t claim) {
 }
 
 const char *tp_claim_object(size_t claim) {
-    return claims[claim].kind == BEATS ? claims[claim].object : NULL;
+    return claims[claim].object;
+}
+
+const char *tp_claim_denial(size_t claim) {
+    return claims[claim].denial;
 }
 
 const char *tp_verdict_word(tp_tone tone) {
@@ -192,7 +198,7 @@ tp_claim tp_claim_judge(const tp_report_group *group, size_t claim) {
     case COMMUNICATES:
         return communicates(group);
     case FASTER:
-        return faster(group, claims[claim].names, claims[claim].object);
+        return faster(group, claims[claim].names);
     case SMALLER:
         return smaller(group);
     }

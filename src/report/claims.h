@@ -15,9 +15,11 @@ typedef struct tp_claim {
     char *sentence; /* what was compared, with numbers, and why it does not hold */
 } tp_claim;
 
-/* Of claim 0 to TP_N_CLAIMS - 1: "beats the words alone", and the same to be joined with others: "the words alone". */
+/* Of claim 0 to TP_N_CLAIMS - 1: "beats the words alone"; what can be joined with others, "the words alone"; and for
+ * claims that cannot (object NULL), how it is said that they do not hold, "does not beat every opponent". */
 const char *tp_claim_name(size_t claim);
-const char *tp_claim_object(size_t claim); /* NULL for a claim that is not about being right more often */
+const char *tp_claim_object(size_t claim);
+const char *tp_claim_denial(size_t claim);
 const char *tp_verdict_word(tp_tone tone); /* "yes", "no", "not told apart" */
 /* What the group says to a claim. Free with tp_claim_free. */
 tp_claim tp_claim_judge(const tp_report_group *group, size_t claim);

@@ -195,15 +195,27 @@ bool tp_report_is_control(const tp_method *method) {
 }
 
 bool tp_report_is_opponent(const tp_method *method) {
-    return !tp_report_is_control(method) && !(method->needs & TP_NEEDS_BRIDGE);
+    return method->group != TP_GROUP_CONTROL && method->group != TP_GROUP_BRIDGE;
 }
 
-const char *tp_report_kind(const tp_method *m) {
-    if (tp_report_is_control(m)) return "Controls: the source destroyed, they must fail";
-    if (m->group == TP_GROUP_BRIDGE) return "The latent relay";
-    if (m->group == TP_GROUP_NO_MODEL) return "Without a language model";
-    if (m->group == TP_GROUP_TRAINED) return "Trained on the task";
-    return "Reading or relaying text, untrained";
+const char *tp_report_kind(const tp_method *method) {
+    switch (method->group) {
+    case TP_GROUP_NO_MODEL:
+        return "Without a language model";
+    case TP_GROUP_SENDER:
+        return "The sender answers";
+    case TP_GROUP_RECEIVER:
+        return "The receiver reads text";
+    case TP_GROUP_WRITTEN:
+        return "Text handed over";
+    case TP_GROUP_TRAINED:
+        return "Trained on the task";
+    case TP_GROUP_BRIDGE:
+        return "The latent relay";
+    case TP_GROUP_CONTROL:
+        return "Controls: the source destroyed, they must fail";
+    }
+    return "";
 }
 
 char *tp_report_task_name(const tp_results *results) {

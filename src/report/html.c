@@ -139,7 +139,8 @@ static bool is_panel(const tp_doc *doc, size_t i) {
 static void block(tp_str *out, const tp_doc *doc, size_t i) {
     const tp_block *b = &doc->blocks[i];
     bool panel = is_panel(doc, i);
-    if (panel && (i == 0 || !is_panel(doc, i - 1))) tp_str_append_text(out, "<div class=\"panels\">\n");
+    if (panel && (i == 0 || !is_panel(doc, i - 1))) /* one or two stand where the text begins */
+        tp_str_appendf(out, "<div class=\"panels%s\">\n", is_panel(doc, i + 1) && is_panel(doc, i + 2) ? "" : " few");
     switch (b->kind) {
     case TP_BLOCK_SECTION:
         section(out, b);

@@ -81,19 +81,21 @@ static void beaten(tp_str *text, const tp_claim *verdicts, size_t n_tasks, size_
     tp_str_append_char(text, '.');
 }
 
-/* The claims that are not about being right more often: the first, whether it is communication, or those behind it. */
-static void costs(tp_str *text, const tp_claim *verdicts, size_t n_tasks, bool first) {
+/* The claims that are said by themselves: the first, whether it is communication, or those behind it. */
+static void singly(tp_str *text, const tp_claim *verdicts, size_t n_tasks, bool first) {
     for (size_t c = 0; c < TP_N_CLAIMS; c++) {
         tally t = count(verdicts, n_tasks, c);
         if (tp_claim_object(c) || t.made == 0 || (c == 0) != first) continue;
-        if (c == 0)
-            tp_str_append_text(text, " What it gains comes from the source");
+        if (t.made == 1 && t.n[TP_TONE_OPEN])
+            tp_str_appendf(text, " Too close to tell whether it %s.", tp_claim_name(c));
+        else if (t.made == 1)
+            tp_str_appendf(text, " It %s%s.", t.n[TP_TONE_YES] ? tp_claim_name(c) : tp_claim_denial(c),
+                           n_tasks > 1 ? " (measured on one task)" : "");
+        else if (t.n[TP_TONE_YES] == 0)
+            tp_str_appendf(text, " It %s on any of %zu tasks%s.", tp_claim_denial(c), t.made,
+                           t.n[TP_TONE_OPEN] ? " beyond chance" : "");
         else
-            tp_str_appendf(text, " It %s", tp_claim_name(c));
-        if (t.made == 1)
-            tp_str_appendf(text, ": %s.", tp_verdict_word(t.n[TP_TONE_YES] ? TP_TONE_YES : TP_TONE_NO));
-        else
-            tp_str_appendf(text, " on %zu of %zu tasks.", t.n[TP_TONE_YES], t.made);
+            tp_str_appendf(text, " It %s on %zu of %zu tasks.", tp_claim_name(c), t.n[TP_TONE_YES], t.made);
     }
 }
 
@@ -101,11 +103,11 @@ static void costs(tp_str *text, const tp_claim *verdicts, size_t n_tasks, bool f
 static void summary(tp_doc *doc, const tp_claim *verdicts, size_t n_tasks) {
     tp_str text = {0};
     tp_str_append_text(&text, "In short.");
-    costs(&text, verdicts, n_tasks, true);
+    singly(&text, verdicts, n_tasks, true);
     for (size_t made = n_tasks; made > 0; made--)
         for (size_t wanted = made + 1; wanted-- > 0;)
             for (size_t open = 0; open <= made - wanted; open++) beaten(&text, verdicts, n_tasks, made, wanted, open);
-    costs(&text, verdicts, n_tasks, false);
+    singly(&text, verdicts, n_tasks, false);
     tp_doc_text(doc, "%s", text.data);
     tp_str_free(&text);
 }

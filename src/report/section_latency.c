@@ -2,6 +2,7 @@
 #include "report/sections.h"
 
 #include "base/mem.h"
+#include "report/documents.h"
 #include "report/number.h"
 
 #include <math.h>
@@ -50,20 +51,28 @@ static bool has_times(const tp_report_group *g) {
 
 typedef struct point {
     const char *method;
-    double length, batch, ms;
+    double length, batch, ms[TP_N_PHASES], total;
 } point;
+
+/* A chart names a few methods at most: these first, as far as they were timed. */
+static const char *const foremost[] = {"bridge",     "receiver",   "sender",         "text_relay",
+                                       "relay_word", "relay_long", "relay_thoughts", "receiver_shots"};
+
+enum { MOST_LINES = sizeof foremost / sizeof foremost[0] };
+
+static size_t rank(const char *method) {
+    size_t i = 0;
+    while (i < MOST_LINES && strcmp(method, foremost[i]) != 0) i++;
+    return i;
+}
 
 static int by_method(const void *a, const void *b) {
     const point *x = a, *y = b;
+    if (rank(x->method) != rank(y->method)) return rank(x->method) < rank(y->method) ? -1 : 1;
     int order = strcmp(x->method, y->method);
     if (order) return order;
     if (x->batch != y->batch) return x->batch < y->batch ? -1 : 1;
     return (x->length > y->length) - (x->length < y->length);
-}
-
-static double phase(json_t *entry, const char *key) {
-    json_t *value = json_object_get(entry, key);
-    return json_is_number(value) ? json_number_value(value) : 0;
 }
 
 /* The points of a document, sorted; NULL if it holds none. */
@@ -74,10 +83,15 @@ static point *read_curve(json_t *latency, size_t *n) {
     if (count == 0) return NULL;
     point *points = tp_alloc(count * sizeof *points);
     json_array_foreach(curve, i, entry) {
-        point p = {json_string_value(json_object_get(entry, "method")), phase(entry, "length"),
-                   fmax(phase(entry, "batch"), 1),
-                   phase(entry, "sender_ms") + phase(entry, "bridge_ms") + phase(entry, "receiver_ms")};
-        if (p.method && p.length > 0 && p.ms > 0 && isfinite(p.ms)) points[(*n)++] = p;
+        static const char *const keys[TP_N_PHASES] = {"sender_ms", "bridge_ms", "receiver_ms"};
+        point p = {.method = json_string_value(json_object_get(entry, "method")),
+                   .length = tp_document_number(entry, "length"),
+                   .batch = json_is_number(json_object_get(entry, "batch")) ? tp_document_number(entry, "batch") : 1};
+        for (int k = 0; k < TP_N_PHASES; k++) {
+            p.ms[k] = tp_document_number(entry, keys[k]);
+            if (!isnan(p.ms[k])) p.total += p.ms[k];
+        }
+        if (p.method && p.length > 0 && p.batch > 0 && p.total > 0 && isfinite(p.total)) points[(*n)++] = p;
     }
     qsort(points, *n, sizeof *points, by_method);
     return points;
@@ -90,16 +104,15 @@ static const char *title_of(const char *method) {
 }
 
 static void curve(tp_doc *doc, const char *task, const point *points, size_t n, double batch) {
-    enum { MOST = TP_SERIES_COLOURS };
-    tp_series series[MOST];
+    tp_series series[MOST_LINES];
     double *x = tp_alloc((n + 1) * sizeof *x), *y = tp_alloc((n + 1) * sizeof *y);
     size_t n_series = 0;
     for (size_t i = 0; i < n; i++) {
         x[i] = points[i].length;
-        y[i] = points[i].ms;
+        y[i] = points[i].total;
         if (points[i].batch != batch) continue;
         bool new = n_series == 0 || strcmp(series[n_series - 1].name, title_of(points[i].method)) != 0;
-        if (new &&n_series == MOST) break;
+        if (new &&n_series == MOST_LINES) break;
         if (new)
             series[n_series++] =
                 (tp_series){.name = title_of(points[i].method), .x = &x[i], .y = &y[i], .marked = true};
@@ -116,6 +129,21 @@ static void curve(tp_doc *doc, const char *task, const point *points, size_t n, 
     tp_free(y);
 }
 
+/* What the curves are drawn from, of all methods. */
+static void curve_table(tp_doc *doc, const char *task, const point *points, size_t n) {
+    static const char *const columns[] = {"<method", ">batch", ">tokens of the text", ">S ms",
+                                          ">B ms",   ">R ms",  ">ms a text"};
+    tp_sheet *s = tp_doc_table(doc, "latency", "%s: milliseconds per text of sender, bridge and receiver", task);
+    for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) tp_sheet_column(s, columns[c]);
+    for (size_t i = 0; i < n; i++) {
+        tp_sheet_text(s, "%s", title_of(points[i].method));
+        tp_sheet_number(s, points[i].batch, 0);
+        tp_sheet_number(s, points[i].length, 0);
+        for (int p = 0; p < TP_N_PHASES; p++) tp_sheet_short(s, points[i].ms[p]);
+        tp_sheet_short(s, points[i].total);
+    }
+}
+
 static bool curves(tp_doc *doc, const tp_report_run *run) {
     size_t n;
     point *points = read_curve(run->latency, &n);
@@ -127,6 +155,7 @@ static bool curves(tp_doc *doc, const tp_report_run *run) {
         if (k == n_batches) batches[n_batches++] = points[i].batch;
     }
     for (size_t k = 0; k < n_batches; k++) curve(doc, run->results->task, points, n, batches[k]);
+    if (n > 0) curve_table(doc, run->results->task, points, n);
     tp_free(batches);
     tp_free(points);
     return n_batches > 0;

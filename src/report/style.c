@@ -60,6 +60,7 @@ static const char letters[] =
 static const char figures[] =
     ".panels{grid-column:1/-1;justify-self:center;width:100%;max-width:72rem;padding:0 1rem;margin:1rem 0 1.5rem;"
     "display:flex;flex-wrap:wrap;gap:2rem 2.25rem;justify-content:center}\n"
+    ".panels.few{grid-column:2/-1;justify-self:start;width:auto;padding:0 1rem 0 0;justify-content:flex-start}\n"
     "figure{margin:0;width:340px;max-width:100%}\n"
     "figure.wide{width:auto;grid-column:2/-1;justify-self:start;max-width:calc(100% - 1rem);margin:1rem 0 1.5rem}\n"
     "figure.wide .scroll{margin:0;max-width:100%}\n"
