@@ -54,24 +54,20 @@ static void print_table(const tp_suite *suite, const tp_suite_plan *plan) {
 static void print_plan(const tp_suite *suite, const tp_suite_plan *plan, int jobs) {
     print_table(suite, plan);
     double seconds = 0;
-    size_t done = 0, unknown = 0;
+    size_t done = 0;
     for (size_t i = 0; i < suite->n; i++) {
         const tp_suite_place *p = tp_suite_plan_place(plan, i);
         done += p->state == TP_PLACE_DONE;
-        unknown += !isfinite(left(p));
-        if (isfinite(left(p))) seconds += left(p);
+        seconds += left(p);
     }
     printf("\n%zu runs, %zu done. Methods:", suite->n, done);
     for (int m = 0; tp_methods[m]; m++)
         if (suite->wanted[m]) printf(" %s", tp_methods[m]->name);
     char text[16];
     printf(".\n");
-    if (unknown > 0)
-        printf("How long %zu of them take is known once one of their task is done%s", unknown,
-               unknown < suite->n - done ? "; " : ".\n");
-    if (unknown < suite->n - done)
-        printf("%s the others take about %s with %d at a time.\n", unknown ? "" : "By what was measured so far",
-               tp_format_seconds(seconds / jobs, text), jobs);
+    if (done < suite->n)
+        printf("With %d at a time the rest takes about %s, by what was measured so far or in a rehearsal%s.\n", jobs,
+               tp_format_seconds(seconds / jobs, text), suite->documents[0] ? "; documents come on top" : "");
 }
 
 /* ---- documents ---- */
@@ -117,19 +113,21 @@ static tp_status work(tp_args *args, const tp_suite *suite, int threads) {
     const tp_suite_step steps[] = {{"inspect", inspect, check_inspect}, tp_latency_step, {0}};
     tp_suite_plan *plan = tp_suite_plan_new(suite, out);
     if (plan == NULL) return tp_last_status();
-    tp_status status = TP_OK;
-    if (tp_args_flag(args, "dry-run"))
-        print_plan(suite, plan, jobs);
-    else
-        status = tp_suite_run(suite, plan,
-                              &(tp_suite_options){.out = out,
-                                                  .threads = threads,
-                                                  .jobs = jobs,
-                                                  .max_memory = (int64_t)(gib * 0x1p30),
-                                                  .revision = tp_revision,
-                                                  .steps = steps,
-                                                  .stop = tp_interrupt_catch(),
-                                                  .progress = tp_args_progress(args)});
+    tp_suite_options options = {.out = out,
+                                .threads = threads,
+                                .jobs = jobs,
+                                .max_memory = (int64_t)(gib * 0x1p30),
+                                .revision = tp_revision,
+                                .steps = steps,
+                                .stop = tp_interrupt_catch(),
+                                .progress = tp_args_progress(args)};
+    tp_status status;
+    if (tp_args_flag(args, "dry-run")) {
+        status = tp_suite_rehearse(suite, plan, &options);
+        if (status == TP_OK) print_plan(suite, plan, jobs);
+    } else {
+        status = tp_suite_run(suite, plan, &options);
+    }
     tp_suite_plan_free(plan);
     if (status == TP_OK && !tp_args_flag(args, "dry-run")) print_outcome(suite, out);
     return status;
@@ -189,7 +187,7 @@ const tp_command tp_cmd_suite = {
              .help = "what all runs at a time may take (default: three quarters of the machine's)"},
             {.name = "dry-run",
              .type = TP_OPT_FLAG,
-             .help = "print the grid, what is done and the time left; do nothing"},
+             .help = "print the grid, what is done and the time left (by a short rehearsal); run nothing"},
             {0},
         },
     .run = run,

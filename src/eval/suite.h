@@ -99,6 +99,10 @@ tp_suite_plan *tp_suite_plan_new(const tp_suite *suite, const char *out);
 void tp_suite_plan_free(tp_suite_plan *plan); /* takes NULL */
 const tp_suite_place *tp_suite_plan_place(const tp_suite_plan *plan, size_t i);
 
+/* Estimates the times that are unknown by a rehearsal: a few updates and a few test rows of each task, in processes of
+ * their own and in a temporary folder. An error of any method is one of the rehearsal. */
+tp_status tp_suite_rehearse(const tp_suite *suite, tp_suite_plan *plan, const tp_suite_options *options);
+
 /* Runs what is not done. Every run that succeeds is in the registry; if some failed the status says so, naming one. To
  * be called while the process has no threads of OpenMP's: jobs are forked. */
 tp_status tp_suite_run(const tp_suite *suite, tp_suite_plan *plan, const tp_suite_options *options);

@@ -46,6 +46,10 @@ tp_status tp_suite_evaluate(void *job, tp_progress *progress, const volatile sig
 /* How a suite evaluates, as runs.settings says it; the caller frees it. */
 char *tp_suite_settings(const tp_suite *suite);
 
+/* Sets what is still to be done of each place, in seconds, by the times that are known. */
+void tp_suite_estimate(tp_suite_plan *plan);
+
+/* What training costs, up to a factor that depends on the machine. */
 double tp_suite_training_units(const tp_recipe *recipe);
 
 #endif

@@ -135,7 +135,6 @@ static void look(tp_suite_plan *plan, size_t i, const tp_run_list *list) {
 
 /* ---- how long it will take ---- */
 
-/* What training costs, up to a factor that depends on the machine. */
 double tp_suite_training_units(const tp_recipe *r) {
     return (double)(r->optimiser.steps * r->optimiser.batch * r->optimiser.accumulate) * (r->bridge.soft_tokens + 16);
 }
@@ -157,7 +156,7 @@ static double rate(const tp_suite_plan *plan, size_t i, bool training) {
     return n[1] > 0 ? sum[1] / n[1] : n[0] > 0 ? sum[0] / n[0] : NAN;
 }
 
-static void estimate(tp_suite_plan *plan) {
+void tp_suite_estimate(tp_suite_plan *plan) {
     for (size_t i = 0; i < plan->n; i++) {
         tp_suite_place *p = &plan->places[i];
         p->train_seconds = p->state < TP_PLACE_TRAINED ? rate(plan, i, true) * tp_suite_training_units(p->recipe) : 0;
@@ -214,7 +213,7 @@ tp_suite_plan *tp_suite_plan_new(const tp_suite *suite, const char *out) {
     for (size_t i = 0; i < plan->n && status == TP_OK; i++) status = plan_place(plan, i);
     if (status == TP_OK) status = look_at_all(plan);
     if (status == TP_OK) {
-        estimate(plan);
+        tp_suite_estimate(plan);
         return plan;
     }
     tp_suite_plan_free(plan);

@@ -1,0 +1,190 @@
+/* A rehearsal: a few updates and a few test rows of each task of a suite, by which the time that the whole will take is
+ * estimated where nothing was measured yet. It also finds out whether everything works before hours are spent. See
+ * suite.h.
+ *
+ * Training is scaled by the number of updates, methods that ask a model by the test rows, those that learn from texts
+ * by the training rows, and those with a sweep (which are rehearsed with very few updates) by their updates. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "eval/evaluate.h"
+#include "eval/suite_parts.h"
+#include "eval/workers.h"
+#include "train/trainer.h"
+
+#include <ftw.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FEW_UPDATES = 2, MORE_UPDATES = 6, TRAIN_ROWS = 256, VALID_ROWS = 16, TEST_ROWS = 16, SWEEP_UPDATES = 2 };
+
+typedef struct {
+    const tp_suite *suite;
+    const tp_suite_place *place;
+    char folder[64];
+    double train, leader, follower; /* seconds, as the worker says them */
+} rehearsal;
+
+/* ---- in the worker ---- */
+
+/* n rows spread over a split. */
+static tp_dataset some_of(const tp_dataset *all, size_t n) {
+    if (n > all->n) n = all->n;
+    tp_dataset some = *all;
+    some.examples = tp_alloc(n * sizeof *some.examples);
+    some.n = n;
+    for (size_t i = 0; i < n; i++) some.examples[i] = all->examples[i * all->n / n];
+    return some;
+}
+
+static tp_status time_training(const rehearsal *r, const tp_task *task, int64_t updates, const char *name,
+                               double *seconds, const volatile sig_atomic_t *stop) {
+    json_t *copy = tp_recipe_to_json(r->place->recipe);
+    tp_recipe *recipe = tp_recipe_from_json(copy, "rehearsal");
+    json_decref(copy);
+    if (recipe == NULL) return tp_last_status();
+    recipe->optimiser.steps = updates;
+    recipe->optimiser.warmup = 0;
+    recipe->quick_eval.every = 0;
+    recipe->calibration_texts = 16;
+    char *out = tp_path_join(r->folder, name);
+    tp_train_result result;
+    double began = tp_now();
+    tp_status status = tp_train(&(tp_train_options){.recipe = recipe,
+                                                    .sender = r->place->sender,
+                                                    .receiver = r->place->receiver,
+                                                    .task = task,
+                                                    .out = out,
+                                                    .stop = stop},
+                                &result);
+    *seconds = tp_now() - began;
+    tp_free(out);
+    tp_recipe_free(recipe);
+    return status;
+}
+
+/* The seconds that one method takes, and whether it has a sweep. */
+static tp_status time_method(const rehearsal *r, const tp_task *task, int m, double *seconds, bool *sweeps,
+                             const volatile sig_atomic_t *stop) {
+    bool wanted[TP_MOST_METHODS] = {false};
+    wanted[m] = true;
+    char *run = tp_path_join(r->folder, "more");
+    tp_results *results = NULL;
+    double began = tp_now();
+    tp_status status = tp_evaluate_runs(&(tp_evaluate_options){.task = task,
+                                                               .sender = r->place->sender,
+                                                               .receiver = r->place->receiver,
+                                                               .runs = (const char *const *)&run,
+                                                               .n_runs = 1,
+                                                               .wanted = wanted,
+                                                               .prompt_steps = SWEEP_UPDATES,
+                                                               .stop = stop},
+                                        &results);
+    *seconds = tp_now() - began;
+    if (status == TP_OK) *sweeps = isfinite(tp_results_get(results, tp_methods[m])->chosen);
+    tp_results_free(results);
+    tp_free(run);
+    return status;
+}
+
+static double scale_of(const rehearsal *r, const tp_task *task, const tp_method *method, bool sweeps) {
+    const tp_task *whole = r->place->task;
+    int64_t updates = r->suite->prompt_steps, own = r->place->recipe->optimiser.steps;
+    if (sweeps) return (double)(updates > 0 && updates < own ? updates : own) / SWEEP_UPDATES;
+    if ((method->needs & TP_NEEDS_TRAINING) && !(method->needs & TP_NEEDS_BRIDGE))
+        return (double)whole->train.n / (double)task->train.n;
+    return (double)whole->test.n / (double)task->test.n;
+}
+
+static tp_status rehearse(void *context, tp_progress *progress, const volatile sig_atomic_t *stop) {
+    const rehearsal *r = context;
+    const tp_task *whole = r->place->task;
+    tp_task task = *whole;
+    size_t rows = 4 * (size_t)whole->n_labels;
+    task.train = some_of(&whole->train, rows > TRAIN_ROWS ? rows : TRAIN_ROWS);
+    task.valid = some_of(&whole->valid, VALID_ROWS);
+    task.test = some_of(&whole->test, TEST_ROWS);
+    double few, more, nothing, leader = 0, follower = 0;
+    bool sweeps;
+    TP_TRY(time_training(r, &task, FEW_UPDATES, "few", &few, stop));
+    TP_TRY(time_training(r, &task, MORE_UPDATES, "more", &more, stop));
+    double update = fmax(more - few, 1e-4) / (MORE_UPDATES - FEW_UPDATES);
+    int random = 0;
+    while (tp_methods[random] != &tp_method_random) random++;
+    TP_TRY(time_method(r, &task, random, &nothing, &sweeps, stop)); /* what each evaluation takes before it begins */
+    for (int m = 0; tp_methods[m]; m++) {
+        double seconds;
+        if (!r->suite->wanted[m] || m == random) continue;
+        if (time_method(r, &task, m, &seconds, &sweeps, stop) != TP_OK) return tp_fail_context("%s", r->place->folder);
+        seconds = fmax(seconds - nothing, 0) * scale_of(r, &task, tp_methods[m], sweeps) + nothing;
+        leader += seconds;
+        if (tp_methods[m]->seeded) follower += seconds;
+    }
+    tp_progress_say(progress, "rehearsed %.9g %.9g %.9g", update * (double)r->place->recipe->optimiser.steps, leader,
+                    follower);
+    return TP_OK;
+}
+
+/* ---- in the parent ---- */
+
+static void on_said(void *context, const tp_worker *worker, const char *line) {
+    (void)worker;
+    rehearsal *r = context;
+    double train, leader, follower;
+    if (sscanf(line, "rehearsed %lf %lf %lf", &train, &leader, &follower) != 3) return;
+    r->train = train, r->leader = leader, r->follower = follower;
+}
+
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *at) {
+    (void)info, (void)type, (void)at;
+    return remove(path);
+}
+
+/* Rehearses in a process of its own, so that no thread and no memory of it stays. */
+static tp_status run_one(rehearsal *r, const tp_suite_options *o) {
+    const char *parent = getenv("TMPDIR");
+    snprintf(r->folder, sizeof r->folder, "%.32s/telepathy-rehearsal-XXXXXX", parent && parent[0] ? parent : "/tmp");
+    if (mkdtemp(r->folder) == NULL)
+        return tp_fail(TP_ERR_IO, "cannot make a folder for the rehearsal in %s", parent ? parent : "/tmp");
+    tp_worker worker = {0};
+    tp_status status = tp_worker_start(&worker, rehearse, r, 1);
+    while (status == TP_OK && worker.pid) {
+        tp_workers_wait(&worker, 1, 250, on_said, r);
+        if (worker.pid && o->stop && *o->stop) tp_worker_stop(&worker);
+    }
+    nftw(r->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (status != TP_OK || worker.status == TP_OK) return status;
+    return tp_fail(worker.status, "rehearsal of %s: %s", r->place->folder, worker.sentence);
+}
+
+/* Is the time of this place unknown, and can that of no other tell it? */
+static bool unknown(const tp_suite_plan *plan, size_t i) {
+    const tp_suite_place *p = &plan->places[i];
+    return plan->suite->cells[i].leader == i && !(isfinite(p->train_seconds) && isfinite(p->evaluate_seconds));
+}
+
+static bool same_kind(const tp_suite_place *a, const tp_suite_place *b) {
+    return strcmp(a->task->name, b->task->name) == 0 && a->sender == b->sender && a->receiver == b->receiver;
+}
+
+tp_status tp_suite_rehearse(const tp_suite *suite, tp_suite_plan *plan, const tp_suite_options *options) {
+    tp_progress_begin(options->progress, "rehearsal", (double)plan->n, "runs", NULL);
+    for (size_t i = 0; i < plan->n; i++) {
+        bool done = !unknown(plan, i);
+        for (size_t k = 0; k < i && !done; k++)
+            done = suite->cells[k].leader == k && same_kind(&plan->places[k], &plan->places[i]);
+        if (!done) {
+            rehearsal r = {.suite = suite, .place = &plan->places[i]};
+            TP_TRY(run_one(&r, options));
+            plan->known[i] = (tp_known_times){r.train, r.leader};
+            if (i + 1 < plan->n && suite->cells[i + 1].leader == i)
+                plan->known[i + 1] = (tp_known_times){NAN, r.follower};
+        }
+        tp_progress_update(options->progress, (double)(i + 1), 0, "%s", suite->cells[i].name);
+    }
+    tp_progress_end(options->progress);
+    tp_suite_estimate(plan);
+    return TP_OK;
+}
