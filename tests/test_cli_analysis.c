@@ -65,6 +65,7 @@ static void transfer_asks_about_another_task(void **state) {
     (void)state;
     expect_failure("", "transfer @/a", 2, "--task");
     expect_failure("", "transfer @/a --task nonsense --quiet", 1, "nonsense");
+    expect_failure("", "transfer @/a --task passkey --quiet", 1, "free answers");
     const char *text = expect_success("", "transfer @/a --task demo --quiet --max-train 40 --max-test 20", "Zero-shot");
     assert_non_null(strstr(text, "SYNTHETIC"));
     assert_non_null(strstr(text, "linear probe, packet"));

@@ -236,6 +236,21 @@ static void append_words(tp_str *out, const json_t *words) {
     }
 }
 
+/* Whether the packet holds words of its own text: its interval against that of other texts' packets. */
+static void append_verdict_on_words(tp_str *out, const json_t *words) {
+    const json_t *sources = json_object_get(words, "sources"), *own = json_array_get(sources, 0);
+    const json_t *state = json_array_get(sources, 1), *other = json_array_get(sources, 2);
+    double found = at(own, "recall", TP_N_CUTS - 1), blind = at(other, "recall", TP_N_CUTS - 1);
+    double there = at(state, "recall", TP_N_CUTS - 1);
+    bool holds = at(own, "recall_interval", 0) > at(other, "recall_interval", 1);
+    tp_str_appendf(out, "\nThe packet %s: ten guesses find %.1f %% of them, %.1f %% from another text's packet",
+                   holds ? "holds words of its text" : "does not show words of its text", 100 * found, 100 * blind);
+    if (holds && there > blind)
+        tp_str_appendf(out, ";\nof what the sender's mean state gives above that, %.0f %% came across",
+                       100 * (found - blind) / (there - blind));
+    tp_str_append_text(out, ".\n");
+}
+
 static void append_label(tp_str *out, const json_t *label) {
     static const char *const columns[] = {"<label read from", ">bits at least", ">95 % CI", ">accuracy"};
     tp_str_appendf(out,
@@ -259,7 +274,10 @@ char *tp_packet_probe_text(const json_t *document) {
     tp_str out = {0};
     const json_t *words = json_object_get(document, "words");
     tp_subject_line(&out, json_object_get(document, "subject"));
-    if (words) append_words(&out, words);
+    if (words) {
+        append_words(&out, words);
+        append_verdict_on_words(&out, words);
+    }
     append_label(&out, json_object_get(document, "label"));
     return tp_str_take(&out);
 }
