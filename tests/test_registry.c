@@ -196,6 +196,7 @@ static void runs_are_found_by_suite_task_seed_and_name(void **state) {
     assert_string_equal(list.runs[0].key, OTHER); /* in the suite's order */
     assert_string_equal(list.runs[1].key, KEY);
     tp_run_list_free(&list);
+    assert_int_equal(count(r, &(tp_run_filter){.run = "its name in the suite", .seed = -1}), 1);
     json_t *suites = tp_registry_suites(r);
     check_not_null(suites);
     assert_int_equal(json_array_size(suites), 1);

@@ -298,6 +298,21 @@ static void the_registry_can_be_made_anew_from_the_folders(void **state) {
     free(path);
 }
 
+static void a_run_that_another_suite_made_is_taken_as_it_is(void **state) {
+    (void)state;
+    static const char text[] = "{'name': 'sub', 'recipes': [{'file': 'tiny.json', 'name': 'other'}], 'soft_tokens': "
+                               "[3], 'seeds': [8], 'methods': ['bridge'], 'evaluation': {'timed': 0, 'prompt_steps': "
+                               "%d}}";
+    for (int enough = 0; enough < 2; enough++) {
+        char *suite = tp_format(text, enough ? 8 : 9);
+        planned p = plan(suite, first);
+        assert_int_equal(tp_suite_plan_place(p.plan, 0)->state, enough ? TP_PLACE_DONE : TP_PLACE_TRAINED);
+        assert_non_null(strstr(tp_suite_plan_place(p.plan, 0)->folder, "runs/tiny-m3-8-"));
+        forget(&p);
+        tp_free(suite);
+    }
+}
+
 static void a_run_that_fails_takes_its_followers_only(void **state) {
     (void)state;
     char *out = tp_path_join(dir, "failing");
@@ -424,6 +439,7 @@ int main(void) {
         cmocka_unit_test(what_comes_out_does_not_depend_on_the_number_of_jobs),
         cmocka_unit_test(a_deleted_run_comes_back_bit_for_bit),
         cmocka_unit_test(the_registry_can_be_made_anew_from_the_folders),
+        cmocka_unit_test(a_run_that_another_suite_made_is_taken_as_it_is),
         cmocka_unit_test(a_run_that_fails_takes_its_followers_only),
         cmocka_unit_test(a_run_that_needs_too_much_memory_fails),
         cmocka_unit_test(steps_make_documents),

@@ -81,7 +81,7 @@ typedef struct tp_run_list {
 
 typedef struct tp_run_filter { /* NULL, or a seed of -1: any */
     const char *suite, *task;
-    const char *run; /* a name, or the beginning of a key */
+    const char *run; /* a name, its own or a suite's for it, or the beginning of a key (four digits or more) */
     int64_t seed;
 } tp_run_filter;
 

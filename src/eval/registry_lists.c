@@ -55,7 +55,8 @@ tp_status tp_registry_list(tp_registry *r, const tp_run_filter *filter, tp_run_l
     *out = (tp_run_list){.memory = tp_arena_new()};
     char *sql =
         tp_format("%s%s WHERE (?2 IS NULL OR task = ?2) AND (?3 < 0 OR seed = ?3) AND (?4 IS NULL OR r.name = "
-                  "?4 OR (length(?4) >= 4 AND substr(r.key, 1, length(?4)) = ?4))%s",
+                  "?4 OR ?4 IN (SELECT name FROM members n WHERE n.key = r.key) OR (length(?4) >= 4 AND substr(r.key, "
+                  "1, length(?4)) = ?4))%s",
                   columns, filter->suite ? "JOIN members m ON m.key = r.key AND m.suite = ?1" : "",
                   filter->suite ? " ORDER BY m.position" : " AND ?1 IS NULL ORDER BY task, r.name, seed, r.key");
     sqlite3_stmt *stmt = tp_db_prepare(r, sql, "ssis", filter->suite, filter->task, filter->seed, filter->run);

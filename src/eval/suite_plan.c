@@ -11,6 +11,7 @@
 #include "train/experiment.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- models and data, each read once ---- */
@@ -107,29 +108,45 @@ char *tp_suite_settings(const tp_suite *suite) {
     return tp_format("timed %lld, prompt steps %lld", (long long)suite->n_timed, (long long)suite->prompt_steps);
 }
 
+/* Was it evaluated as the suite wants it? More texts timed are as good. */
+static bool same_settings(const tp_suite *suite, const char *settings) {
+    long long timed, steps;
+    return settings && sscanf(settings, "timed %lld, prompt steps %lld", &timed, &steps) == 2 &&
+           timed >= suite->n_timed && steps == suite->prompt_steps;
+}
+
 static bool complete(const tp_suite *suite, const tp_run_entry *e) {
-    char *settings = tp_suite_settings(suite);
-    bool all = strcmp(e->state, "done") == 0 && e->settings && strcmp(e->settings, settings) == 0;
-    tp_free(settings);
+    bool all = same_settings(suite, e->settings);
     for (int m = 0; tp_methods[m] && all; m++) all = !suite->wanted[m] || listed(e->methods, tp_methods[m]->name);
     for (int d = 0; suite->documents[d] && all; d++) all = listed(e->documents, suite->documents[d]);
     return all;
 }
 
+/* How far the run in that folder is. */
+static tp_place_state state_of(const tp_suite_plan *plan, const char *name) {
+    char *folder = tp_path_join(plan->out, name);
+    bool bridge = has_file(folder, "adapter_model.safetensors") && has_file(folder, "adapter_config.json");
+    tp_place_state state = bridge && has_file(folder, "train.json") ? TP_PLACE_TRAINED
+                           : has_file(folder, "state.safetensors")  ? TP_PLACE_STARTED
+                                                                    : TP_PLACE_NEW;
+    tp_free(folder);
+    return state;
+}
+
+/* A run that another suite made, under a name of its own, is taken as it is. */
 static void look(tp_suite_plan *plan, size_t i, const tp_run_list *list) {
     tp_suite_place *place = &plan->places[i];
-    char *folder = tp_path_join(plan->out, place->folder);
-    bool bridge = has_file(folder, "adapter_model.safetensors") && has_file(folder, "adapter_config.json");
-    place->state = bridge && has_file(folder, "train.json") ? TP_PLACE_TRAINED
-                   : has_file(folder, "state.safetensors")  ? TP_PLACE_STARTED
-                                                            : TP_PLACE_NEW;
-    tp_free(folder);
+    place->state = state_of(plan, place->folder);
     for (size_t k = 0; k < list->n; k++) {
         const tp_run_entry *e = &list->runs[k];
         if (strcmp(e->key, place->key) != 0 || strcmp(e->state, "done") != 0) continue;
         plan->known[i].train_seconds = e->circumstances.train_seconds;
         plan->known[i].evaluate_seconds = e->circumstances.evaluate_seconds;
-        if (place->state == TP_PLACE_TRAINED && complete(plan->suite, e)) place->state = TP_PLACE_DONE;
+        if (e->folder && state_of(plan, e->folder) == TP_PLACE_TRAINED) {
+            tp_free(place->folder);
+            place->folder = tp_strdup(e->folder);
+            place->state = complete(plan->suite, e) ? TP_PLACE_DONE : TP_PLACE_TRAINED;
+        }
     }
 }
 

@@ -58,7 +58,7 @@ static void be_worker(int fd, tp_work work, void *context, int threads, pid_t pa
 static void be_worker(int fd, tp_work work, void *context, int threads, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1); /* it died before it could be said */
-    struct sigaction term = {.sa_handler = on_term}, ignore = {.sa_handler = SIG_IGN};
+    struct sigaction term = {.sa_handler = on_term, .sa_flags = SA_RESTART}, ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGTERM, &term, NULL);
     sigaction(SIGINT, &ignore, NULL); /* Ctrl-C goes to all; the parent says what is to be done */
     sigaction(SIGPIPE, &ignore, NULL);
