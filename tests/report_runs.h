@@ -72,9 +72,9 @@ static json_t *made_results(const made_run *run) {
                      "methods", methods);
 }
 
-static void make_run(const char *dir, const made_run *run) {
+static void make_run(const char *root, const made_run *run) {
     char folder[512], path[600];
-    snprintf(folder, sizeof folder, "%s/%s", dir, run->folder);
+    snprintf(folder, sizeof folder, "%s/%s", root, run->folder);
     check_ok(tp_make_dirs(folder));
     snprintf(path, sizeof path, "%s/eval.json", folder);
     json_t *value = made_results(run);
@@ -83,8 +83,8 @@ static void make_run(const char *dir, const made_run *run) {
     json_decref(value);
 }
 
-static void make_file(const char *dir, const char *name, const char *text) {
-    char *path = tp_path_join(dir, name);
+static void make_file(const char *root, const char *name, const char *text) {
+    char *path = tp_path_join(root, name);
     check_ok(tp_write_file(path, text, strlen(text)));
     tp_free(path);
 }

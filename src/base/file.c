@@ -273,6 +273,14 @@ char *tp_path_join(const char *folder, const char *name) {
     return tp_format("%s%s%s", folder, tp_ends_with(folder, "/") ? "" : "/", name);
 }
 
+char *tp_path_last(const char *path) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    size_t from = n;
+    while (from > 0 && path[from - 1] != '/') from--;
+    return tp_strndup(path + from, n - from);
+}
+
 /* ---- lines ---- */
 
 struct tp_lines {

@@ -49,6 +49,7 @@ bool tp_path_exists(const char *path);
 bool tp_is_dir(const char *path);
 int64_t tp_file_size(const char *path);                   /* -1 if there is none */
 char *tp_path_join(const char *folder, const char *name); /* malloc'ed */
+char *tp_path_last(const char *path); /* the part people call it by, "wren" for "models/wren/"; malloc'ed */
 
 /* Lines of a file that may be gzipped, one at a time, in memory bounded by the longest line. */
 typedef struct tp_lines tp_lines;

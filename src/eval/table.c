@@ -1,6 +1,7 @@
 /* The aligned table, and the same for programs. See table.h. */
 #include "eval/table.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -31,28 +32,20 @@ static void p_cell(tp_table *t, double p) {
         tp_table_cell(t, "%.3f", p);
 }
 
-/* The last part of a path that says something: "models/wren" is wren. */
-static const char *short_name(const char *path, char *out, size_t size) {
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') n--;
-    size_t from = n;
-    while (from > 0 && path[from - 1] != '/') from--;
-    snprintf(out, size, "%.*s", (int)(n - from), path + from);
-    return out;
-}
-
 static void add_heading(tp_str *out, const tp_results *const *runs, size_t n_runs) {
     const tp_results *r = runs[0];
-    char sender[64], receiver[64];
+    char *sender = tp_path_last(r->sender), *receiver = tp_path_last(r->receiver);
     tp_str_appendf(out, "%s: %s\n", r->task, r->title);
     if (r->synthetic)
         tp_str_append_text(out,
                            "SYNTHETIC data: these numbers say that the machinery works, nothing about real texts.\n");
     tp_str_appendf(out, "%zu test rows, %d labels; sender %s, layer %d of %d; receiver %s; %d soft tokens; seed%s",
-                   r->truth.n, r->n_labels, short_name(r->sender, sender, sizeof sender), r->layer, r->n_layers,
-                   short_name(r->receiver, receiver, sizeof receiver), r->soft_tokens, n_runs > 1 ? "s" : "");
+                   r->truth.n, r->n_labels, sender, r->layer, r->n_layers, receiver, r->soft_tokens,
+                   n_runs > 1 ? "s" : "");
     for (size_t k = 0; k < n_runs; k++) tp_str_appendf(out, "%s %llu", k ? "," : "", (unsigned long long)runs[k]->seed);
     tp_str_append_text(out, "\n\n");
+    tp_free(sender);
+    tp_free(receiver);
 }
 
 static void add_row(tp_table *t, const tp_row_summary *row) {

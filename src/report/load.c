@@ -28,14 +28,6 @@ void tp_report_runs_free(tp_report_runs *runs) {
     *runs = (tp_report_runs){0};
 }
 
-char *tp_report_short_name(const char *path) {
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') n--;
-    size_t from = n;
-    while (from > 0 && path[from - 1] != '/') from--;
-    return tp_strndup(path + from, n - from);
-}
-
 /* ---- documents of a folder ---- */
 
 static bool holds(const char *folder, const char *name) {
@@ -103,7 +95,7 @@ static tp_status keep_run(tp_report_runs *runs, tp_report_run *run, tp_status st
 
 static tp_status add_run(tp_report_runs *runs, const char *folder) {
     char *path = tp_path_join(folder, "eval.json");
-    tp_report_run run = {.name = tp_report_short_name(folder), .results = tp_results_load(path)};
+    tp_report_run run = {.name = tp_path_last(folder), .results = tp_results_load(path)};
     tp_free(path);
     tp_status status = run.results ? TP_OK : tp_last_status();
     if (status == TP_OK) status = read_log(folder, "log.jsonl", &run.log);

@@ -25,7 +25,4 @@ typedef struct tp_report_runs {
 tp_status tp_report_load(const char *const *folders, size_t n, tp_report_runs *out);
 void tp_report_runs_free(tp_report_runs *runs);
 
-/* The last part of a path, as people call it: "trec-42" for "runs/trec-42/". The caller frees it. */
-char *tp_report_short_name(const char *path);
-
 #endif

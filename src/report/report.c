@@ -1,6 +1,7 @@
 /* From folders to a page. See report.h. */
 #include "report/report.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "report/sections.h"
@@ -54,7 +55,7 @@ static void head(tp_doc *doc, const tp_report_view *view) {
     }
     for (size_t i = 0; i < view->groups.n; i++) n_runs += view->groups.items[i].n;
     if (all_equal(view, sender_of) && all_equal(view, receiver_of)) {
-        char *sender = tp_report_short_name(first->sender), *receiver = tp_report_short_name(first->receiver);
+        char *sender = tp_path_last(first->sender), *receiver = tp_path_last(first->receiver);
         doc->title = tp_format("What %s tells %s without words", sender, receiver);
         tp_free(sender);
         tp_free(receiver);

@@ -1,6 +1,7 @@
 /* What was asked, and the answer: the first thing a reader sees, and all that most will read. */
 #include "report/sections.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "report/claims.h"
@@ -10,7 +11,7 @@
 
 static void question(tp_doc *doc, const tp_report_view *view) {
     const tp_results *r = tp_report_main(&view->groups, 0)->results[0];
-    char *sender = tp_report_short_name(r->sender), *receiver = tp_report_short_name(r->receiver);
+    char *sender = tp_path_last(r->sender), *receiver = tp_path_last(r->receiver);
     tp_doc_text(
         doc,
         "One language model, the sender (%s), reads a text and stops part of the way up its layers. A small "

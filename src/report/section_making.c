@@ -2,6 +2,7 @@
  * last part: where somebody keeps files is no result. */
 #include "report/sections.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "report/documents.h"
@@ -69,7 +70,7 @@ static char *test_print(const tp_report_group *g) {
 
 static char *model(const tp_report_group *g, const char *key) {
     json_t *o = json_object_get(g->results[0]->subject, key);
-    char *name = tp_report_short_name(tp_document_text(o, "name"));
+    char *name = tp_path_last(tp_document_text(o, "name"));
     char *out = tp_format("%s (%.12s)", name, tp_document_text(o, "fingerprint"));
     tp_free(name);
     return out;
@@ -163,7 +164,7 @@ static void table(tp_doc *doc, const tp_report_view *view) {
 static void shorten(json_t *object, const char *key) {
     const char *path = json_string_value(json_object_get(object, key));
     if (path == NULL) return;
-    char *name = tp_report_short_name(path);
+    char *name = tp_path_last(path);
     json_object_set_new(object, key, json_string(name));
     tp_free(name);
 }

@@ -2,6 +2,7 @@
  * rows trained on; and a table of every other setting that was run. */
 #include "report/sections.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "report/number.h"
 
@@ -181,7 +182,7 @@ static void settings(tp_doc *doc, const tp_report_view *view) {
     for (size_t i = 0; i < view->groups.n; i++) {
         const tp_report_group *g = &view->groups.items[i];
         const tp_results *r = g->results[0];
-        char *sender = tp_report_short_name(r->sender), *receiver = tp_report_short_name(r->receiver);
+        char *sender = tp_path_last(r->sender), *receiver = tp_path_last(r->receiver);
         const char *recipe = json_string_value(part(r->subject, "name"));
         if (g->main) tp_sheet_strong_row(s);
         tp_sheet_text(s, "%s", r->task);
