@@ -475,6 +475,65 @@ static void deranged_labels_are_right_where_the_bridge_is_wrong(void **state) {
     close_scene(&s);
 }
 
+/* ---- choices ---- */
+
+/* What the receiver writes for the first rows, as the method that reads the text lets it: zero-terminated. */
+static void written_by_receiver(const tp_eval *eval, int64_t n, char **out) {
+    char *note = NULL;
+    tp_layout *layout = tp_texts_layout(eval, receiver, &note);
+    check_not_null(layout);
+    tp_tape *tape = tp_tape_new(relay->recipe->math);
+    tape->frozen = true;
+    tp_layout_item items[8] = {{0}};
+    tp_ids ids[8] = {{0}};
+    for (int64_t i = 0; i < n; i++) {
+        const tp_example *e = &eval->task->test.examples[i];
+        items[i] = (tp_layout_item){.text = e->text, .len = e->len};
+    }
+    tp_layout_batch batch;
+    check_ok(tp_layout_build(layout, tape->arena, items, n, 0, &batch));
+    tp_prompts prompts = {
+        .rows = tp_layout_input(tape, receiver, &batch, NULL)->data, .offsets = batch.offsets, .n = n};
+    size_t longest = 0;
+    for (int l = 0; l < 3; l++)
+        if (tp_layout_label(layout, l)->len > longest) longest = tp_layout_label(layout, l)->len;
+    check_ok(tp_generate_greedy(receiver, tape->math, &prompts, (int64_t)longest, ids));
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = tp_tokenizer_decode(receiver->tokenizer, ids[i].data, ids[i].len, TP_TOKENS_SKIP_SPECIAL, NULL);
+        tp_ids_free(&ids[i]);
+    }
+    tp_layout_free(layout);
+    tp_tape_free(tape);
+    tp_free(note);
+}
+
+/* An answer in an option's own words names that option, of its own row. */
+static void a_choice_may_be_named_in_words(void **state) {
+    (void)state;
+    enum { N = 6 };
+    tp_task choice = *task;
+    tp_example rows[N];
+    char *written[N];
+    const char *options[N][3];
+    choice.kind = TP_TASK_CHOICE;
+    choice.test.examples = rows;
+    choice.test.n = N;
+    memcpy(rows, task->test.examples, sizeof rows);
+    scene s;
+    open_scene(&s, &choice);
+    written_by_receiver(&s.eval, N, written);
+    for (int i = 0; i < N; i++) {
+        assert_true(written[i][0] != 0);
+        for (int l = 0; l < 3; l++) options[i][l] = l == i % 3 ? written[i] : "never written";
+        rows[i].options = options[i];
+    }
+    tp_method_result result = ask(&s, &tp_method_receiver);
+    for (int i = 0; i < N; i++) assert_int_equal(result.readings[TP_READ_GENERATE].predictions.labels[i], i % 3);
+    for (int i = 0; i < N; i++) tp_free(written[i]);
+    tp_method_result_free(&result);
+    close_scene(&s);
+}
+
 /* Every group stands in one piece, so that a table is cut into as many. */
 static void groups_stand_together(void **state) {
     (void)state;
@@ -497,6 +556,7 @@ int main(void) {
         cmocka_unit_test(the_choice_of_the_first_run_is_taken_over),
         cmocka_unit_test(joint_scores_are_the_sum_of_both),
         cmocka_unit_test(deranged_labels_are_right_where_the_bridge_is_wrong),
+        cmocka_unit_test(a_choice_may_be_named_in_words),
         cmocka_unit_test(groups_stand_together),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

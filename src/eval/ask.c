@@ -42,9 +42,15 @@ static tp_tape *frozen_tape(const tp_eval *eval) {
     return tape;
 }
 
+/* Prompts, and the rows that they ask about. */
+typedef struct questions {
+    tp_prompts prompts;
+    const tp_example **rows; /* [prompts.n]; NULL: not known */
+} questions;
+
 /* The prompts of some rows of a split, in the tape's arena. ms (NULL: not measuring) gets the phases' times so far. */
 static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, const tp_dataset *set,
-                              const int64_t *items, int64_t n, double *ms, tp_prompts *prompts, int64_t *n_truncated) {
+                              const int64_t *items, int64_t n, double *ms, questions *out, int64_t *n_truncated) {
     tp_tape_reset(tape);
     tp_filling filling = {0};
     if (a->fill) TP_TRY(a->fill(eval, a, tape, items, n, ms != NULL, &filling));
@@ -57,11 +63,13 @@ static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
     tp_layout_batch batch;
     TP_TRY(tp_layout_build(a->layout, tape->arena, texts, n, a->soft_tokens, &batch));
     tp_var *rows = tp_layout_input(tape, a->lm, &batch, filling.soft);
-    *prompts = (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n, .adapter = a->adapter};
+    out->prompts = (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n, .adapter = a->adapter};
     if (a->before && a->before->len > 0) {
-        prompts->n_before = (int64_t)a->before->len;
-        prompts->before = tp_lm_embed(tape, a->lm, a->before->data, prompts->n_before)->data;
+        out->prompts.n_before = (int64_t)a->before->len;
+        out->prompts.before = tp_lm_embed(tape, a->lm, a->before->data, out->prompts.n_before)->data;
     }
+    out->rows = tp_arena_alloc(tape->arena, (size_t)n * sizeof(const tp_example *));
+    for (int64_t i = 0; i < n; i++) out->rows[i] = &set->examples[items[i]];
     *n_truncated += batch.n_truncated;
     for (int p = 0; ms && p < TP_N_PHASES; p++) ms[p] = filling.ms[p];
     if (ms) ms[a->phase] += (tp_now() - began) * 1e3;
@@ -82,8 +90,9 @@ static tp_status score(const tp_task *task, const tp_asking *a, tp_math math, co
     return status;
 }
 
-static tp_status generate(const tp_task *task, const tp_asking *a, tp_math math, const tp_prompts *prompts,
-                          int32_t *labels) {
+/* A row's option names it as its letter does; without rows only labels are looked for. */
+static tp_status generate(const tp_task *task, const tp_asking *a, tp_math math, const questions *q, int32_t *labels) {
+    const tp_prompts *prompts = &q->prompts;
     size_t longest = 0;
     for (int i = 0; i < task->n_labels; i++) {
         const tp_ids *label = tp_layout_label(a->layout, i);
@@ -95,7 +104,8 @@ static tp_status generate(const tp_task *task, const tp_asking *a, tp_math math,
         if (status == TP_OK) {
             size_t n;
             char *answer = tp_tokenizer_decode(a->lm->tokenizer, ids[i].data, ids[i].len, TP_TOKENS_SKIP_SPECIAL, &n);
-            labels[i] = tp_task_parse_answer(task, answer, n);
+            labels[i] =
+                q->rows ? tp_example_parse_answer(task, q->rows[i], answer, n) : tp_task_parse_answer(task, answer, n);
             tp_free(answer);
         }
         tp_ids_free(&ids[i]);
@@ -104,10 +114,15 @@ static tp_status generate(const tp_task *task, const tp_asking *a, tp_math math,
     return status;
 }
 
+static tp_status ask(const tp_task *task, const tp_asking *a, tp_math math, const questions *q, tp_reading reading,
+                     int32_t *labels, double *scores) {
+    return reading == TP_READ_SCORE ? score(task, a, math, &q->prompts, labels, scores)
+                                    : generate(task, a, math, q, labels);
+}
+
 tp_status tp_ask_prompts(const tp_task *task, const tp_asking *asking, tp_math math, const tp_prompts *prompts,
                          tp_reading reading, int32_t *labels, double *scores) {
-    return reading == TP_READ_SCORE ? score(task, asking, math, prompts, labels, scores)
-                                    : generate(task, asking, math, prompts, labels);
+    return ask(task, asking, math, &(questions){.prompts = *prompts}, reading, labels, scores);
 }
 
 /* ---- all rows ---- */
@@ -121,11 +136,11 @@ static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *s
     for (size_t from = 0; from < n && status == TP_OK; from += TP_ASK_BATCH) {
         int64_t some = n - from < TP_ASK_BATCH ? (int64_t)(n - from) : TP_ASK_BATCH, items[TP_ASK_BATCH];
         for (int64_t i = 0; i < some; i++) items[i] = (int64_t)from + i;
-        tp_prompts prompts;
-        status = make_prompts(eval, a, tape, set, items, some, NULL, &prompts, n_truncated);
+        questions q;
+        status = make_prompts(eval, a, tape, set, items, some, NULL, &q, n_truncated);
         double *mine = scores ? scores + from * (size_t)eval->task->n_labels : NULL;
         for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS && status == TP_OK; r++)
-            if (labels[r]) status = tp_ask_prompts(eval->task, a, tape->math, &prompts, r, labels[r] + from, mine);
+            if (labels[r]) status = ask(eval->task, a, tape->math, &q, r, labels[r] + from, mine);
         if (show) tp_progress_update(eval->progress, (double)(from + (size_t)some), 0, "%s", "");
         if (status == TP_OK) status = tp_eval_stopped(eval);
     }
@@ -186,10 +201,10 @@ static tp_status time_single(tp_eval *eval, const tp_asking *a, tp_tape *tape, t
         int32_t labels[TP_ASK_BATCH];
         for (int64_t i = 0; i < batch; i++) items[i] = (spread(eval, k < 0 ? 0 : k, n) + i) % n_test;
         double ms[TP_N_PHASES] = {0};
-        tp_prompts prompts;
-        status = make_prompts(eval, a, tape, &eval->task->test, items, batch, ms, &prompts, &ignored);
+        questions q;
+        status = make_prompts(eval, a, tape, &eval->task->test, items, batch, ms, &q, &ignored);
         double began = tp_now();
-        if (status == TP_OK) status = tp_ask_prompts(eval->task, a, tape->math, &prompts, reading, labels, NULL);
+        if (status == TP_OK) status = ask(eval->task, a, tape->math, &q, reading, labels, NULL);
         ms[a->phase] += (tp_now() - began) * 1e3;
         for (int p = 0; k >= 0 && p < TP_N_PHASES; p++) {
             samples[p * n + k] = ms[p] / (double)batch;
@@ -212,10 +227,10 @@ static tp_status time_batches(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
         int32_t labels[TP_ASK_BATCH];
         double ms[TP_N_PHASES] = {0};
         for (int64_t i = 0; i < some; i++) items[i] = spread(eval, b + i * TIMED_BATCHES, some * TIMED_BATCHES);
-        tp_prompts prompts;
+        questions q;
         double began = tp_now();
-        TP_TRY(make_prompts(eval, a, tape, &eval->task->test, items, some, ms, &prompts, &ignored));
-        TP_TRY(tp_ask_prompts(eval->task, a, tape->math, &prompts, reading, labels, NULL));
+        TP_TRY(make_prompts(eval, a, tape, &eval->task->test, items, some, ms, &q, &ignored));
+        TP_TRY(ask(eval->task, a, tape->math, &q, reading, labels, NULL));
         seconds += tp_now() - began;
         asked += some;
         TP_TRY(tp_eval_stopped(eval));
@@ -237,7 +252,9 @@ static tp_status take_times(tp_eval *eval, const tp_asking *a, tp_method_result 
 }
 
 tp_status tp_ask_all(tp_eval *eval, const tp_asking *asking, tp_method_result *result) {
-    size_t n = eval->task->test.n, asked = asking->constant && n > 0 ? 1 : n;
+    /* a choice's answer means another option in each row */
+    bool once = asking->constant && eval->task->kind != TP_TASK_CHOICE;
+    size_t n = eval->task->test.n, asked = once && n > 0 ? 1 : n;
     int32_t *labels[TP_N_READINGS] = {NULL};
     for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++) {
         result->readings[r].predictions = tp_predictions_new(n);
