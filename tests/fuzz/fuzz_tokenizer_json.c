@@ -9,8 +9,8 @@ static const char *const normalizers[] = {
     "{\"type\":\"NFC\"}",
     "{\"type\":\"NFKD\"}",
     "{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":true,\"lowercase\":true}",
-    "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Strip\"},{\"type\":\"Lowercase\"},{\"type\":\"StripAccents\"}]"
-    "}",
+    ("{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Strip\"},{\"type\":\"Lowercase\"},"
+     "{\"type\":\"StripAccents\"}]}"),
     "{\"type\":\"Prepend\",\"prepend\":\"\xE2\x96\x81\"}",
     "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a|(?=b)| +\"},\"content\":\"ab\"}",
     "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\xE2\x96\x81\"}",
