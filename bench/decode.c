@@ -4,14 +4,14 @@
  * machine only ever makes a round slower.
  *
  *     OMP_NUM_THREADS=1 build/bench_decode [tokens per round] */
-#include "base/clock.h"
+#include "undisturbed.h"
+
 #include "lm/decoder.h"
 
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { ROUNDS = 40 };
 
@@ -22,14 +22,6 @@ static const struct {
     {"stories 15M", 32000, 288, 6, 6, 6, 48, 768},
     {"finch 3.5M", 4096, 256, 4, 4, 4, 64, 704},
 };
-
-/* With one thread its own processor time, which other programs disturb less; else the clock on the wall. */
-static double now(void) {
-    if (omp_get_max_threads() > 1) return tp_now();
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static tp_status multiply(void *context, tp_weight *w, const char *name, int64_t rows, int64_t cols) {
     tp_tape *tape = context;
@@ -42,25 +34,25 @@ static tp_status multiply(void *context, tp_weight *w, const char *name, int64_t
 }
 
 static double products_alone(tp_lm *lm, tp_tape *tape, int tokens) {
-    double start = now();
+    double start = undisturbed_now();
     for (int i = 0; i < tokens; i++) {
         tp_tape_reset(tape);
         tp_lm_visit(lm, multiply, tape);
     }
-    return (now() - start) / tokens;
+    return (undisturbed_now() - start) / tokens;
 }
 
 static double steps(const tp_lm *lm, tp_tape *tape, tp_kv_cache *cache, int tokens) {
     const int64_t offsets[2] = {0, 1}, slot = 0;
     tp_kv_cache_rewind(cache, 0, 0);
-    double start = now();
+    double start = undisturbed_now();
     for (int i = 0; i < tokens; i++) {
         int32_t id = i % lm->config.vocab_size;
         tp_tape_reset(tape);
         tp_batch batch = {.n_sequences = 1, .offsets = offsets, .cache = cache, .slots = &slot};
         tp_lm_logits(tape, lm, tp_lm_blocks(tape, lm, tp_lm_embed(tape, lm, &id, 1), &batch, 0, lm->config.n_layers));
     }
-    return (now() - start) / tokens;
+    return (undisturbed_now() - start) / tokens;
 }
 
 static void measure(size_t shape, tp_dtype type, tp_math math, int tokens) {

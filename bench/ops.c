@@ -5,14 +5,14 @@
  * Ops bound by memory are given in GB/s of the bytes that must move at least once (inputs read, outputs written), and
  * beside it stands what this machine copies in the same run; attention and linear layers in GFLOP/s of the products
  * that the mask leaves. The best of several runs is shown: other work on the machine only ever makes a run slower. */
+#include "undisturbed.h"
+
 #include "autograd/ops.h"
-#include "base/clock.h"
 
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { COLS = 256, HIDDEN = 704, VOCAB = 4096, SEQUENCE = 512, RUNS = 15, HEADS = 8, KV_HEADS = 4, WIDTH = 32 };
 
@@ -21,14 +21,6 @@ static int32_t *ids, *positions;
 static tp_row_ref *refs;
 static float frequencies[WIDTH / 2];
 static tp_weight square, wide_weight, row, row2, table, one;
-
-/* With one thread its own processor time, which other programs disturb less; else the clock on the wall. */
-static double now(void) {
-    if (omp_get_max_threads() > 1) return tp_now();
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static tp_weight trainable(int64_t n_rows, int64_t n_cols) {
     size_t n = (size_t)(n_rows * n_cols);
@@ -106,15 +98,15 @@ static void bench(const bench_case *c, tp_tape *tape, const inputs *x) {
     for (int i = 0; i < RUNS; i++) {
         tp_arena_mark mark = tp_arena_get_mark(tape->arena);
         tape->last = NULL;
-        double start = now();
+        double start = undisturbed_now();
         tp_var *out = c->run(tape, x);
-        double middle = now();
+        double middle = undisturbed_now();
         tp_node *node = tape->last;
         float *grad = tp_var_grad(tape, out);
         for (int64_t j = 0; j < out->rows * out->cols; j++) grad[j] = 1e-3f;
-        double again = now();
+        double again = undisturbed_now();
         node->backward(tape, node);
-        double end = now();
+        double end = undisturbed_now();
         if (middle - start < best[0]) best[0] = middle - start;
         if (end - again < best[1]) best[1] = end - again;
         tp_var *all[] = {x->a, x->b, x->c, x->hidden, x->hidden2, x->logits, x->q, x->k, x->v, x->one_query};
@@ -135,10 +127,10 @@ static double copy_gbs(void) {
     float *from = tp_alloc(n * 4), *to = tp_alloc(n * 4);
     double best = 1e30;
     for (int i = 0; i < RUNS; i++) {
-        double start = now();
+        double start = undisturbed_now();
 #pragma omp parallel for
         for (size_t j = 0; j < n; j += 4096) memcpy(to + j, from + j, (n - j < 4096 ? n - j : 4096) * 4);
-        double seconds = now() - start;
+        double seconds = undisturbed_now() - start;
         if (seconds < best) best = seconds;
     }
     tp_free(from);

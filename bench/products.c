@@ -7,7 +7,8 @@
  * what oneDNN's f32 product of that size does. The backward product dx = dy W at 128 rows likewise. The weight is
  * random: speed does not depend on the numbers. With one thread processor time is counted, so that other programs
  * disturb less. */
-#include "base/clock.h"
+#include "undisturbed.h"
+
 #include "base/half.h"
 #include "base/rng.h"
 #include "tensor/kernels.h"
@@ -18,20 +19,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MANY = 512, RUNS = 5 };
 
 static int64_t rows = 14336, cols = 4096;
 static float *x, *y;
 static tp_arena *scratch;
-
-static double now(void) {
-    if (omp_get_max_threads() > 1) return tp_now();
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static tp_weight random_weight(tp_dtype dtype) {
     size_t bytes;
@@ -50,9 +43,9 @@ static tp_weight random_weight(tp_dtype dtype) {
 static double forward(tp_math math, int64_t m, const tp_weight *w) {
     double best = 1e30;
     for (int r = 0; r <= (m > 1 ? 2 : RUNS); r++) {
-        double start = now();
+        double start = undisturbed_now();
         tp_matmul(math, scratch, y, x, m, w);
-        double took = now() - start;
+        double took = undisturbed_now() - start;
         if (took < best) best = took;
     }
     return best;
@@ -61,9 +54,9 @@ static double forward(tp_math math, int64_t m, const tp_weight *w) {
 static double backward(int64_t m, const tp_weight *w) {
     double best = 1e30;
     for (int r = 0; r < 2; r++) {
-        double start = now();
+        double start = undisturbed_now();
         tp_matmul_input_grad(TP_MATH_BF16, scratch, x, y, m, w);
-        double took = now() - start;
+        double took = undisturbed_now() - start;
         if (took < best) best = took;
     }
     return best;
@@ -80,12 +73,12 @@ static double read_rate(void) {
     double best = 1e30;
     uint64_t sum = 0;
     for (int r = 0; r < RUNS; r++) {
-        double start = now();
+        double start = undisturbed_now();
 #pragma omp parallel for reduction(+ : sum)
         for (int64_t i = 0; i < WORDS; i += 8)
             sum += (words[i] ^ words[i + 1]) + (words[i + 2] ^ words[i + 3]) + (words[i + 4] ^ words[i + 5]) +
                    (words[i + 6] ^ words[i + 7]);
-        double took = now() - start;
+        double took = undisturbed_now() - start;
         if (took < best) best = took;
     }
     if (sum == 1) puts("never"); /* keeps the loop */

@@ -4,15 +4,16 @@
  *
  *     build/bench_relay SENDER RECEIVER [tokens of the text, 128] [tokens of the answer, 8] [rounds, 3]
  *
+ * With one thread (OMP_NUM_THREADS=1) milliseconds are of processor time, which other programs disturb less.
  * Memory is counted as the system does (VmHWM): what the process holds by itself, and the pages of the models' files
  * that it has touched, which the system may take back. Of the sender that is the half below the tapped layer. */
-#include "base/clock.h"
+#include "undisturbed.h"
+
 #include "base/mem.h"
 #include "bridge/bridge.h"
 #include "bridge/tap.h"
 #include "lm/generate.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,12 +52,12 @@ static void print_memory(const char *when) {
 }
 
 static tp_lm *load(const char *path) {
-    double start = tp_now();
+    double start = undisturbed_now();
     tp_lm *lm = tp_lm_load(path, false);
     if (lm == NULL) fail();
     printf("%s: %s, %d layers of width %d, %.2f billion parameters, loaded in %.0f ms\n", path,
            tp_lm_family_name(lm->config.family), lm->config.n_layers, lm->config.d_model,
-           (double)tp_lm_n_parameters(lm) / 1e9, 1e3 * (tp_now() - start));
+           (double)tp_lm_n_parameters(lm) / 1e9, 1e3 * (undisturbed_now() - start));
     return lm;
 }
 
@@ -75,7 +76,7 @@ static tp_bridge *random_bridge(const tp_lm *sender, const tp_lm *receiver) {
 
 /* Adds the time since *start to a phase, and starts anew. */
 static void add_time(relay *r, int phase, double *start) {
-    double now = tp_now();
+    double now = undisturbed_now();
     r->ms[phase] += 1e3 * (now - *start);
     *start = now;
 }
@@ -88,7 +89,7 @@ static void send_once(relay *r) {
     int32_t *ids = tp_alloc((size_t)r->n_text * sizeof *ids);
     for (int64_t i = 0; i < r->n_text; i++) ids[i] = (int32_t)(7919 * i % r->sender->config.vocab_size);
     float *hidden = tp_alloc((size_t)(r->n_text * d) * sizeof *hidden);
-    double start = tp_now();
+    double start = undisturbed_now();
     tp_tap_run(&tap, tape, ids, r->n_text, hidden);
     add_time(r, SENDER, &start);
     tp_tape_reset(tape);
@@ -113,6 +114,7 @@ static void send_once(relay *r) {
 }
 
 int main(int argc, char **argv) {
+    setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc < 3) {
         fprintf(stderr, "usage: bench_relay SENDER RECEIVER [tokens of the text] [tokens of the answer] [rounds]\n");
         return 2;
@@ -137,7 +139,6 @@ int main(int argc, char **argv) {
         printf("%-8d", i);
         for (int p = 0; p < N_PHASES; p++) printf("%19.1f", r.ms[p]);
         printf("\n");
-        fflush(stdout);
     }
     printf("(%lld tokens of text, %lld of answer)\n\n", (long long)r.n_text, (long long)r.n_answer);
     print_memory("after the relays:");
