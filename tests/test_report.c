@@ -104,6 +104,8 @@ static void axes_have_round_numbers(void **state) {
     assert_true(s.ticks[0] == 500 && s.ticks[3] == 2000 && s.n_ticks == 4);
     s = tp_axis_log(2, 128, 9, 0, 6);
     assert_true(s.n_ticks == 7 && s.ticks[2] == 8 && fabs(tp_axis_at(&s, 16) - 3) < 1e-9);
+    s = tp_axis_log(3, 60, 5, 0, 1);
+    assert_true(s.n_ticks == 4 && s.ticks[0] == 5 && s.ticks[3] == 50);
     s = tp_axis_log(1, 1e6, 5, 0, 6);
     assert_true(s.n_ticks <= 5);
     /* whatever the ends, the ticks stand on the axis, in order and not too many */
@@ -233,21 +235,22 @@ static void a_page_holds_all_sections(void **state) {
     assert_string_equal(page, again);
     check_markup(page);
     assert_int_equal(check_drawings(page), 9); /* bars, times, a curve, accuracy, loss, confusion, PCA, t-SNE, heat */
-    static const char *const parts[] = {"What wren tells finch without words",
-                                        "What was asked, and the answer",
-                                        "beats the words alone",
-                                        "TREC question classification",
-                                        "shuffled source",
-                                        "Every number",
-                                        "PCA",
-                                        "t-SNE",
-                                        "person\u00a00.41",
-                                        "&lt;b&gt;\u00a00.20",
-                                        "Who wrote it?",
-                                        "42, 43, 44",
-                                        "2221505",
-                                        "prefers-color-scheme:dark",
-                                        "time over the text&#39;s length, batch 1"};
+    static const char *const parts[] = {
+        "What wren tells finch without words",
+        "What was asked, and the answer",
+        "beats the words alone",
+        "TREC question classification",
+        "shuffled source",
+        "Every number",
+        "PCA",
+        "t-SNE",
+        "person\u00a00.41",
+        "&lt;b&gt;\u00a00.20",
+        "Who wrote it?",
+        "42, 43, 44",
+        "2221505",
+        "prefers-color-scheme:dark",
+        "batch 1: the bridge is faster than the receiver reading texts of 16 tokens and more"};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) expect(page, parts[i]);
     static const char *const absent[] = {"secret", "<script", "http://", "https://", "src=", "@import", "url("};
     for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++) {

@@ -62,19 +62,39 @@ tp_axis tp_axis_exact(double low, double high, size_t most, double from, double 
     return s;
 }
 
+/* Powers of the base; as many are left out as it takes. */
+static void power_ticks(tp_axis *s, double base, size_t most) {
+    double first = ceil(log(s->low) / log(base) - 1e-9), step = 1;
+    while (log(s->high / s->low) / log(base) / step > (double)most - 1) step++;
+    for (int i = 0; i < TP_MOST_TICKS; i++) {
+        double tick = pow(base, first + step * i);
+        if (tick > s->high * (1 + 1e-9)) break;
+        s->ticks[s->n_ticks++] = tick;
+    }
+}
+
+/* 1, 2 and 5 times the powers of ten. */
+static void round_ticks(tp_axis *s) {
+    static const double steps[] = {1, 2, 5};
+    for (double power = pow(10, floor(log10(s->low))); power <= s->high && s->n_ticks < TP_MOST_TICKS; power *= 10)
+        for (int i = 0; i < 3 && s->n_ticks < TP_MOST_TICKS; i++) {
+            double tick = steps[i] * power;
+            if (tick >= s->low * (1 - 1e-9) && tick <= s->high * (1 + 1e-9)) s->ticks[s->n_ticks++] = tick;
+        }
+}
+
 tp_axis tp_axis_log(double low, double high, size_t most, double from, double to) {
     make_drawable(&low, &high);
     if (!(low > 0)) low = high > 0 ? high / 10 : 1;
     if (high <= low) high = 2 * low;
     tp_axis s = {.low = low, .high = high, .from = from, .to = to, .logarithmic = true};
-    double base = log2(high / low) <= (double)sensible(most, 2) - 1 ? 2 : 10;
-    double first = ceil(log(low) / log(base) - 1e-9), step = 1;
-    while (log(high / low) / log(base) / step > (double)sensible(most, 2) - 1) step++;
-    for (int i = 0; i < TP_MOST_TICKS; i++) {
-        double tick = pow(base, first + step * i);
-        if (tick > high * (1 + 1e-9)) break;
-        s.ticks[s.n_ticks++] = tick;
-    }
+    most = sensible(most, 2);
+    if (log2(high / low) <= (double)most - 1)
+        power_ticks(&s, 2, most);
+    else if (3 * log10(high / low) <= (double)most - 1)
+        round_ticks(&s);
+    else
+        power_ticks(&s, 10, most);
     s.decimals = low >= 1 ? 0 : (int)ceil(-log10(low) - 1e-9);
     return s;
 }

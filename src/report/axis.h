@@ -21,7 +21,8 @@ typedef struct tp_axis {
 tp_axis tp_axis_round(double low, double high, size_t most, double from, double to);
 /* The same between exactly low and high: the ticks stand within. */
 tp_axis tp_axis_exact(double low, double high, size_t most, double from, double to);
-/* A logarithmic one over low..high (both above 0) with ticks at powers of two, or of ten where those are too many. */
+/* A logarithmic one over low..high (both above 0) with ticks at powers of two, or where those are too many at 1, 2
+ * and 5 times powers of ten, or at powers of ten. */
 tp_axis tp_axis_log(double low, double high, size_t most, double from, double to);
 
 double tp_axis_at(const tp_axis *axis, double x); /* pixels; NAN for NAN */

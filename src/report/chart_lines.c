@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { HEIGHT = 236, TOP = 24, BOTTOM = 40, MOST_NAME = 104, LETTERS = 14 };
 
@@ -36,6 +37,29 @@ static const char *tick_text(const tp_axis *s, double tick, char out[TP_NUMBER_S
     char digits[TP_NUMBER_SIZE];
     snprintf(out, TP_NUMBER_SIZE, "%.40sk", tp_number_fixed(tick / 1000, 0, digits));
     return out;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* On a logarithmic axis the places that were measured are its ticks, if they are few: they are round numbers to whoever
+ * chose them. */
+static void tick_at_points(tp_axis *x, const tp_series *series, size_t n) {
+    double places[TP_MOST_TICKS];
+    size_t n_places = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < series[i].n; k++) {
+            size_t p = 0;
+            while (p < n_places && places[p] != series[i].x[k]) p++;
+            if (p < n_places) continue;
+            if (n_places == TP_MOST_TICKS || !(series[i].x[k] >= 1)) return;
+            places[n_places++] = series[i].x[k];
+        }
+    qsort(places, n_places, sizeof *places, by_value);
+    memcpy(x->ticks, places, n_places * sizeof *places);
+    x->n_ticks = n_places;
 }
 
 static void draw_axes(tp_svg *svg, const tp_lines_axes *axes, const tp_axis *x, const tp_axis *y) {
@@ -132,13 +156,14 @@ char *tp_chart_lines(const char *title, const tp_lines_axes *axes, const tp_seri
             if (series[i].high) include(&up, series[i].high[k]);
         }
     double names = widest_name(series, n), to = TP_PANEL_WIDTH - (names > 0 ? names + 8 : 12);
-    tp_axis y = axes->y_log ? tp_axis_log(up.low, up.high, 6, HEIGHT - BOTTOM, TOP)
+    tp_axis y = axes->y_log ? tp_axis_log(up.low, up.high, 8, HEIGHT - BOTTOM, TOP)
                             : tp_axis_round(up.low, up.high, 6, HEIGHT - BOTTOM, TOP);
     double left = 0;
     char text[TP_NUMBER_SIZE];
     for (size_t t = 0; t < y.n_ticks; t++) left = fmax(left, tp_text_pixels(tick_text(&y, y.ticks[t], text)));
     tp_axis x = axes->x_log ? tp_axis_log(across.low, across.high, 9, left + 10, to)
                             : tp_axis_exact(across.low, across.high, 6, left + 10, to);
+    if (axes->x_log) tick_at_points(&x, series, n);
     tp_svg svg = tp_svg_begin(TP_PANEL_WIDTH, HEIGHT, title, NULL);
     draw_axes(&svg, axes, &x, &y);
     for (size_t i = 0; i < n; i++) draw_series(&svg, &series[i], &x, &y);

@@ -36,16 +36,45 @@ static void add_run(tp_report_group *group, const tp_report_run *run) {
     for (size_t i = 0; i < group->n; i++) group->results[i] = group->runs[i]->results;
 }
 
+static double train_rows(const tp_results *r) {
+    json_t *task = json_object_get(json_object_get(r->subject, "recipe"), "task");
+    double rows = json_number_value(json_object_get(task, "max_train"));
+    return rows > 0 ? rows : INFINITY; /* none was asked for: all */
+}
+
+static int by_number(double a, double b) {
+    return (a > b) - (a < b);
+}
+
+/* By task; of one task, first where most was measured; then by setting. */
 static int by_task(const void *a, const void *b) {
     const tp_report_group *x = a, *y = b;
     const tp_results *r = x->results[0], *s = y->results[0];
-    if (r->n_labels != s->n_labels) return r->n_labels < s->n_labels ? -1 : 1;
-    int order = strcmp(r->task, s->task);
-    if (order) return order;
-    /* of one task, the group in which most was measured */
-    if (x->summary.n != y->summary.n) return x->summary.n > y->summary.n ? -1 : 1;
-    if (x->n != y->n) return x->n > y->n ? -1 : 1;
-    return strcmp(x->runs[0]->name, y->runs[0]->name);
+    int order = by_number(r->n_labels, s->n_labels);
+    if (order == 0) order = strcmp(r->task, s->task);
+    if (order == 0) order = by_number((double)y->summary.n, (double)x->summary.n);
+    if (order == 0) order = by_number((double)y->n, (double)x->n);
+    if (order == 0) order = by_number(r->soft_tokens, s->soft_tokens);
+    if (order == 0) order = by_number(r->layer, s->layer);
+    if (order == 0) order = by_number(train_rows(r), train_rows(s));
+    return order ? order : strcmp(x->runs[0]->name, y->runs[0]->name);
+}
+
+/* Where several groups of a task were measured equally well, none of them is the main one by merit, and the best must
+ * not be chosen by its result: the middle one of their order comes first. */
+static void put_middle_first(tp_report_group *groups, size_t n) {
+    for (size_t i = 0, end; i < n; i = end) {
+        size_t equal = i + 1;
+        const char *task = groups[i].results[0]->task;
+        while (equal < n && strcmp(groups[equal].results[0]->task, task) == 0 &&
+               groups[equal].summary.n == groups[i].summary.n && groups[equal].n == groups[i].n)
+            equal++;
+        size_t middle = i + (equal - i - 1) / 2;
+        tp_report_group chosen = groups[middle];
+        memmove(&groups[i + 1], &groups[i], (middle - i) * sizeof *groups);
+        groups[i] = chosen;
+        for (end = equal; end < n && strcmp(groups[end].results[0]->task, task) == 0;) end++;
+    }
 }
 
 /* ---- tests ---- */
@@ -115,6 +144,7 @@ tp_report_groups tp_report_groups_of(const tp_report_runs *runs) {
     }
     for (size_t i = 0; i < g.n; i++) g.items[i].summary = tp_summary_of(g.items[i].results, g.items[i].n, NULL);
     if (g.n > 0) qsort(g.items, g.n, sizeof *g.items, by_task);
+    put_middle_first(g.items, g.n);
     for (size_t i = 0; i < g.n; i++) {
         tp_report_group *group = &g.items[i];
         group->main = i == 0 || strcmp(group->results[0]->task, g.items[i - 1].results[0]->task) != 0;

@@ -1,8 +1,8 @@
 /* Runs sorted into what a reader compares.
  *
  * A *group* is the runs of one setting: same task, models, layer, recipe; nothing but the seed differs. Of each task
- * one group, the one in which most was measured, is the *main* one: verdicts and the main table are about it. The
- * others are points of sweeps. */
+ * one group, the one in which most was measured, is the *main* one (of several the middle one by soft tokens, layer and
+ * training rows; never the best): verdicts and the main table are about it. The others are points of sweeps. */
 #ifndef TP_REPORT_GROUPS_H
 #define TP_REPORT_GROUPS_H
 

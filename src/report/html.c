@@ -15,11 +15,11 @@ static void element(tp_str *out, const char *tag, const char *attributes, const 
     tp_str_appendf(out, "</%s>\n", tag);
 }
 
-/* Text of our own: a percent sign stays with its number. */
+/* Text of our own: a percent sign or a unit stays with its number. */
 static void own_element(tp_str *out, const char *tag, const char *attributes, const char *text) {
     tp_str joined = {0};
     for (const char *c = text; *c; c++) {
-        if (c[0] == ' ' && c[1] == '%')
+        if (c[0] == ' ' && (c[1] == '%' || strncmp(c + 1, "ms", 2) == 0))
             tp_str_append_text(&joined, "\u00a0");
         else
             tp_str_append_char(&joined, *c);

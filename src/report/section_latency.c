@@ -103,6 +103,53 @@ static const char *title_of(const char *method) {
     return method;
 }
 
+/* The total of a method at a length and batch, NAN if it was not timed there. */
+static double total_at(const point *points, size_t n, const char *method, double batch, double length) {
+    for (size_t i = 0; i < n; i++)
+        if (points[i].batch == batch && points[i].length == length && strcmp(points[i].method, method) == 0)
+            return points[i].total;
+    return NAN;
+}
+
+/* The lengths at which anything was timed, in order; the caller frees them. */
+static double *lengths_of(const point *points, size_t n, size_t *n_lengths) {
+    double *lengths = tp_alloc((n + 1) * sizeof *lengths);
+    *n_lengths = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = *n_lengths;
+        while (at > 0 && lengths[at - 1] > points[i].length) at--;
+        if (at > 0 && lengths[at - 1] == points[i].length) continue;
+        memmove(&lengths[at + 1], &lengths[at], (*n_lengths - at) * sizeof *lengths);
+        lengths[at] = points[i].length;
+        ++*n_lengths;
+    }
+    return lengths;
+}
+
+/* From which length on the bridge is faster than the receiver that reads the text: what the chart says. */
+static char *finding(const char *task, const point *points, size_t n, double batch) {
+    size_t n_lengths;
+    double *lengths = lengths_of(points, n, &n_lengths), from = NAN;
+    bool compared = false;
+    for (size_t i = n_lengths; i-- > 0;) {
+        double ours = total_at(points, n, "bridge", batch, lengths[i]);
+        double theirs = total_at(points, n, "receiver", batch, lengths[i]);
+        if (isnan(ours) || isnan(theirs)) continue;
+        compared = true;
+        if (ours >= theirs) break;
+        from = lengths[i];
+    }
+    tp_free(lengths);
+    char number[TP_NUMBER_SIZE], length[TP_NUMBER_SIZE];
+    tp_number_fixed(batch, 0, number);
+    if (!compared) return tp_format("%s, batch %s: time over the text's length", task, number);
+    if (isnan(from))
+        return tp_format("%s, batch %s: the bridge is not faster than the receiver reading the longest text", task,
+                         number);
+    return tp_format("%s, batch %s: the bridge is faster than the receiver reading texts of %s tokens and more", task,
+                     number, tp_number_fixed(from, 0, length));
+}
+
 static void curve(tp_doc *doc, const char *task, const point *points, size_t n, double batch) {
     tp_series series[MOST_LINES];
     double *x = tp_alloc((n + 1) * sizeof *x), *y = tp_alloc((n + 1) * sizeof *y);
@@ -111,37 +158,50 @@ static void curve(tp_doc *doc, const char *task, const point *points, size_t n, 
         x[i] = points[i].length;
         y[i] = points[i].total;
         if (points[i].batch != batch) continue;
-        bool new = n_series == 0 || strcmp(series[n_series - 1].name, title_of(points[i].method)) != 0;
+        bool new = n_series == 0 || strcmp(series[n_series - 1].name, points[i].method) != 0;
         if (new &&n_series == MOST_LINES) break;
-        if (new)
-            series[n_series++] =
-                (tp_series){.name = title_of(points[i].method), .x = &x[i], .y = &y[i], .marked = true};
+        if (new) series[n_series++] = (tp_series){.name = points[i].method, .x = &x[i], .y = &y[i], .marked = true};
         tp_series *s = &series[n_series - 1];
         s->n = (size_t)(&x[i] - s->x) + 1;
         s->colour = (int)n_series - 1;
     }
-    char number[TP_NUMBER_SIZE];
-    tp_lines_axes axes = {"tokens of the text", "ms per text (log)", true, true, NAN, NAN, NAN};
+    tp_lines_axes axes = {"tokens of the text", "ms per text", true, true, NAN, NAN, NAN};
     char *svg = tp_chart_lines("Milliseconds per text over its length", &axes, series, n_series);
-    tp_doc_figure(doc, svg, false, "%s: time over the text's length, batch %s", task,
-                  tp_number_fixed(batch, 0, number));
+    char *caption = finding(task, points, n, batch);
+    tp_doc_figure(doc, svg, false, "%s", caption);
+    tp_free(caption);
     tp_free(x);
     tp_free(y);
 }
 
-/* What the curves are drawn from, of all methods. */
-static void curve_table(tp_doc *doc, const char *task, const point *points, size_t n) {
-    static const char *const columns[] = {"<method", ">batch", ">tokens of the text", ">S ms",
-                                          ">B ms",   ">R ms",  ">ms a text"};
-    tp_sheet *s = tp_doc_table(doc, "latency", "%s: milliseconds per text of sender, bridge and receiver", task);
-    for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) tp_sheet_column(s, columns[c]);
-    for (size_t i = 0; i < n; i++) {
-        tp_sheet_text(s, "%s", title_of(points[i].method));
-        tp_sheet_number(s, points[i].batch, 0);
-        tp_sheet_number(s, points[i].length, 0);
-        for (int p = 0; p < TP_N_PHASES; p++) tp_sheet_short(s, points[i].ms[p]);
-        tp_sheet_short(s, points[i].total);
+/* What the curves are drawn from, of all methods: a row for each, a column for each length. */
+static void curve_table(tp_doc *doc, const char *task, const point *points, size_t n, const double *batches,
+                        size_t n_batches) {
+    size_t n_lengths;
+    double *lengths = lengths_of(points, n, &n_lengths);
+    char number[TP_NUMBER_SIZE], *heading;
+    tp_sheet *s =
+        tp_doc_table(doc, "latency", "%s: milliseconds per text, all phases together, by the tokens of the text", task);
+    tp_sheet_column(s, "<method");
+    for (size_t i = 0; i < n_lengths; i++) {
+        heading = tp_format(">%s", tp_number_fixed(lengths[i], 0, number));
+        tp_sheet_column(s, heading);
+        tp_free(heading);
     }
+    for (size_t b = 0; b < n_batches; b++) {
+        heading = tp_format("batch %s", tp_number_fixed(batches[b], 0, number));
+        tp_sheet_group_row(s, heading);
+        tp_free(heading);
+        const char *last = "";
+        for (size_t i = 0; i < n; i++) {
+            if (points[i].batch != batches[b] || strcmp(points[i].method, last) == 0) continue;
+            last = points[i].method;
+            if (strcmp(last, "bridge") == 0) tp_sheet_strong_row(s);
+            tp_sheet_text(s, "%s", title_of(last));
+            for (size_t k = 0; k < n_lengths; k++) tp_sheet_short(s, total_at(points, n, last, batches[b], lengths[k]));
+        }
+    }
+    tp_free(lengths);
 }
 
 static bool curves(tp_doc *doc, const tp_report_run *run) {
@@ -154,8 +214,9 @@ static bool curves(tp_doc *doc, const tp_report_run *run) {
         while (k < n_batches && batches[k] != points[i].batch) k++;
         if (k == n_batches) batches[n_batches++] = points[i].batch;
     }
+    if (n > 0) tp_doc_part(doc, "%s: over the length of the text", run->results->task);
     for (size_t k = 0; k < n_batches; k++) curve(doc, run->results->task, points, n, batches[k]);
-    if (n > 0) curve_table(doc, run->results->task, points, n);
+    if (n > 0) curve_table(doc, run->results->task, points, n, batches, n_batches);
     tp_free(batches);
     tp_free(points);
     return n_batches > 0;
