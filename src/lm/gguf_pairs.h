@@ -29,7 +29,7 @@ void tp_gguf_pairs_free(tp_gguf_pairs *p);
 tp_status tp_gguf_put_config(tp_gguf_pairs *p, const tp_lm_config *config, const char *name);
 
 /* The tokenizer of a Hugging Face folder, from its tokenizer.json and tokenizer_config.json (gguf_vocab_write.c): BPE,
- * byte-level ("gpt2") or with U+2581 for blanks ("llama"). */
+ * byte-level ("gpt2") or with U+2581 for blanks ("llama"), Unigram ("t5"), WordPiece ("bert"). */
 struct tp_tokenizer;
 tp_status tp_gguf_put_tokenizer(tp_gguf_pairs *p, const char *folder, const struct tp_tokenizer *tokenizer,
                                 int vocab_size);
