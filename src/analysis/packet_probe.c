@@ -174,11 +174,9 @@ json_t *tp_packet_probe(tp_eval *eval, size_t n_words) {
     const tp_task *task = eval->task;
     const tp_dataset *sets[] = {&task->train, &task->valid, &task->test};
     if (tp_wants_labels(task) != TP_OK) return NULL;
-    if (task->train.n == 0 || task->test.n == 0)
-        return tp_fail_null(TP_ERR_ARGUMENT,
-                            "a probe learns on train and is judged on test: the task %s has %zu and %zu "
-                            "rows there",
-                            task->name, task->train.n, task->test.n);
+    if (tp_task_needs_train(task) != TP_OK) return NULL;
+    if (task->test.n == 0)
+        return tp_fail_null(TP_ERR_ARGUMENT, "the task %s has no test rows to judge a probe on", task->name);
     tp_packets packets;
     if (tp_packets_make(eval, "packets", sets, 3, &packets) != TP_OK) return NULL;
     subject s = {.eval = eval, .packets = &packets, .n = {task->train.n, task->valid.n, task->test.n}};

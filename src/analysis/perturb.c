@@ -59,6 +59,8 @@ typedef struct answers {
 } answers;
 
 static tp_status ask(tp_eval *eval, const tp_method *method, const altered *a, answers *out) {
+    bool learns = method->needs & TP_NEEDS_TRAINING && !(method->needs & TP_NEEDS_BRIDGE);
+    if (learns) TP_TRY(tp_task_needs_train(eval->task));
     tp_method_result result = tp_method_result_new();
     eval->doing = method->title;
     tp_status status = method->run(eval, &result);
