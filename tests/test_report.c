@@ -249,6 +249,8 @@ static void a_page_holds_all_sections(void **state) {
         "Who wrote it?",
         "42, 43, 44",
         "2221505",
+        "class by class",
+        "Cohen&#39;s h",
         "prefers-color-scheme:dark",
         "batch 1: the bridge is faster than the receiver reading texts of 16 tokens and more"};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) expect(page, parts[i]);
@@ -379,6 +381,43 @@ static void verdicts_say_what_the_numbers_say(void **state) {
     page = page_of("level", TP_REPORT_MARKDOWN);
     expect(page, "beats the words alone | not told apart");
     tp_free(page);
+}
+
+/* Of one run the report's p must be those of `telepathy eval`, which computes them by itself. */
+static void p_values_are_those_of_the_evaluation(void **state) {
+    (void)state;
+    made_run run = trec_run("single/a", 9);
+    run.n_rows = 60; /* few, so that not every p is next to nothing */
+    make_run(dir, &run);
+    char path[600];
+    snprintf(path, sizeof path, "%s/single/a/eval.json", dir);
+    const tp_results *results = tp_results_load(path);
+    check_not_null(results);
+    tp_summary summary = tp_summary_of(&results, 1, NULL);
+    char *page = page_of("single", TP_REPORT_JSON);
+    json_t *value = tp_json_load_bytes(page, strlen(page), "report"), *table, *row;
+    size_t i, k, compared = 0;
+    double moderate = 0;
+    json_array_foreach(json_object_get(value, "tables"), i, table) {
+        if (strcmp(json_string_value(json_object_get(table, "name")), "details") != 0) continue;
+        assert_int_equal(json_array_size(json_object_get(table, "rows")), summary.n);
+        json_array_foreach(json_object_get(table, "rows"), k, row) {
+            const tp_row_summary *expected = &summary.rows[k];
+            assert_string_equal(json_string_value(json_object_get(row, "method")), expected->method->title);
+            assert_true(fabs(json_number_value(json_object_get(row, "right %")) - expected->mean) < 1e-8);
+            json_t *p = json_object_get(row, "p Holm");
+            assert_true(json_is_null(p) == isnan(expected->p));
+            if (json_is_null(p)) continue;
+            assert_true(fabs(json_number_value(p) - expected->p) < 1e-8 * fmax(1, expected->p));
+            moderate += expected->p > 1e-3;
+            compared++;
+        }
+    }
+    assert_true(compared == N_COMMON_METHODS - 2 && moderate > 0);
+    json_decref(value);
+    tp_free(page);
+    tp_summary_free(&summary);
+    tp_results_free((tp_results *)results);
 }
 
 static void hostile_names_stay_text(void **state) {
@@ -578,6 +617,7 @@ int main(void) {
         cmocka_unit_test(a_registry_gives_the_same_tables),
         cmocka_unit_test(other_formats_hold_the_same_tables),
         cmocka_unit_test(verdicts_say_what_the_numbers_say),
+        cmocka_unit_test(p_values_are_those_of_the_evaluation),
         cmocka_unit_test(hostile_names_stay_text),
         cmocka_unit_test(one_run_with_little_in_it_is_enough),
         cmocka_unit_test(many_classes_fit),

@@ -124,6 +124,42 @@ static void pairs_table(tp_doc *doc, const tp_report_group *g, const confusion *
     }
 }
 
+/* The share of each class's rows that a method gets right, over all runs. */
+static double *class_shares(const tp_report_group *g, const tp_row_summary *row) {
+    size_t n = (size_t)g->results[0]->n_labels;
+    double *shares = tp_alloc((n + 1) * sizeof *shares);
+    for (size_t k = 0; k < g->n; k++) {
+        const tp_results *r = g->results[k];
+        const tp_answers *a = &tp_results_get(r, row->method)->readings[row->reading];
+        tp_scores scores = tp_scores_of(&a->predictions, &r->truth, r->n_labels);
+        for (size_t c = 0; c < n; c++) shares[c] += scores.class_accuracy[c] / (double)g->n;
+        tp_scores_free(&scores);
+    }
+    return shares;
+}
+
+/* Class by class, the bridge beside the best of its opponents. */
+static void classes_table(tp_doc *doc, const tp_report_group *g, const confusion *c) {
+    static const char *const anybody[] = {"*", NULL};
+    const tp_row_summary *other = tp_report_best(g, anybody);
+    double *ours = class_shares(g, g->bridge), *theirs = other ? class_shares(g, other) : NULL;
+    tp_sheet *s = tp_doc_table(doc, "classes", "%s, class by class: right answers in percent", g->results[0]->task);
+    tp_sheet_column(s, "<class");
+    tp_sheet_column(s, ">rows");
+    tp_sheet_column(s, ">bridge");
+    char *heading = other ? tp_format(">%s", other->method->title) : NULL;
+    if (other) tp_sheet_column(s, heading);
+    for (size_t i = 0; i < c->n; i++) {
+        tp_sheet_text(s, "%s", c->names[i]);
+        tp_sheet_number(s, (double)row_total(c, i) / (double)g->n, 0);
+        tp_sheet_percent(s, ours[i]);
+        if (other) tp_sheet_percent(s, theirs[i]);
+    }
+    tp_free(heading);
+    tp_free(ours);
+    tp_free(theirs);
+}
+
 static void one_task(tp_doc *doc, const tp_report_group *g, bool tables) {
     confusion c = confusion_of(g);
     size_t n;
@@ -147,7 +183,10 @@ static void one_task(tp_doc *doc, const tp_report_group *g, bool tables) {
                           seeds, ordered);
         free_confusion(&shown);
         tp_free(order);
-    } else if (c.n > FEW && n > 0) { /* fewer can be read off the matrix */
+    } else if (c.n <= MANY) {
+        classes_table(doc, g, &c);
+    }
+    if (tables && c.n > FEW && n > 0) { /* fewer can be read off the matrix */
         pairs_table(doc, g, &c, pairs, n);
     }
     tp_free(pairs);

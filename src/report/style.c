@@ -46,7 +46,7 @@ static const char letters[] =
     "caption{text-align:left;padding:0 0 .5rem;color:var(--soft)}\n"
     "caption span{display:block;position:sticky;left:0;max-width:min(44rem,100vw - 2rem)}\n"
     "th,td{padding:.3rem .65rem .3rem 0;text-align:left;vertical-align:top;font-weight:400;white-space:pre-line}\n"
-    "td,thead th{padding-left:.65rem}\n"
+    "td,thead th{padding-left:.65rem}thead th.num{white-space:pre-line}\n"
     "thead th{font-weight:600;vertical-align:bottom;border-bottom:1px solid var(--ink)}\n"
     "tbody td,tbody th{border-bottom:1px solid var(--line)}\n"
     "thead th:first-child,tbody th{position:sticky;left:0;background:var(--paper);padding-left:0}\n"
