@@ -93,7 +93,7 @@ static double scale_of(const rehearsal *r, const tp_task *task, const tp_method 
     const tp_task *whole = r->place->task;
     int64_t updates = r->suite->prompt_steps, own = r->place->recipe->optimiser.steps;
     if (sweeps) return (double)(updates > 0 && updates < own ? updates : own) / SWEEP_UPDATES;
-    if ((method->needs & TP_NEEDS_TRAINING) && !(method->needs & TP_NEEDS_BRIDGE))
+    if (method->group == TP_GROUP_TRAINED || method->group == TP_GROUP_NO_MODEL)
         return (double)whole->train.n / (double)task->train.n;
     return (double)whole->test.n / (double)task->test.n;
 }
