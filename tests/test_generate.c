@@ -183,6 +183,51 @@ static void a_shared_beginning_equals_a_beginning_of_each(void **state) {
     }
 }
 
+/* Scoring and generating together give what each gives by itself, in several chunks, with all scores and without. */
+static void both_ways_at_once_equal_each(void **state) {
+    (void)state;
+    enum { PROMPTS = 70, ANSWERS = 5 };
+    static const char *const families[] = {"llama2", "mistral"};
+    for (int f = 0; f < 2; f++) {
+        tp_lm *lm = load_fixture(families[f]);
+        tp_rng rng = tp_rng_stream(5, "prompts", 0);
+        int32_t tokens[ANSWERS][3], ids[4 * PROMPTS], best[2][PROMPTS], v = lm->config.vocab_size;
+        int64_t offsets[PROMPTS + 1] = {0};
+        tp_ids answers[ANSWERS], alone[PROMPTS] = {{0}};
+        for (int i = 0; i < 3 * ANSWERS; i++) tokens[i / 3][i % 3] = (int32_t)tp_rng_below(&rng, 4);
+        for (int a = 0; a < ANSWERS; a++) answers[a] = (tp_ids){tokens[a], 1 + (size_t)a % 3, 3};
+        for (int i = 0; i < 4 * PROMPTS; i++) ids[i] = (int32_t)tp_rng_below(&rng, (uint64_t)v);
+        for (int i = 0; i < PROMPTS; i++) offsets[i + 1] = offsets[i] + 1 + i % 4;
+        float *rows = embed(lm, ids, offsets[PROMPTS]);
+        tp_prompts prompts = {.rows = rows, .offsets = offsets, .n = PROMPTS};
+        double expected[PROMPTS * ANSWERS], scores[PROMPTS * ANSWERS];
+        check_ok(tp_score_answers(lm, TP_MATH_F32, &prompts, answers, ANSWERS, expected));
+        check_ok(tp_generate_greedy(lm, TP_MATH_F32, &prompts, 6, alone));
+        for (int all = 0; all < 2; all++) {
+            tp_ids out[PROMPTS] = {{0}};
+            check_ok(tp_answer_both_ways(lm, TP_MATH_F32, &prompts, answers, ANSWERS, best[all], all ? scores : NULL, 6,
+                                         out));
+            for (int i = 0; i < PROMPTS; i++) {
+                assert_int_equal(out[i].len, alone[i].len);
+                if (out[i].len) assert_memory_equal(out[i].data, alone[i].data, 4 * out[i].len);
+                tp_ids_free(&out[i]);
+            }
+        }
+        for (int i = 0; i < PROMPTS; i++) {
+            int largest = 0;
+            for (int a = 0; a < ANSWERS; a++) {
+                assert_true(fabs(scores[i * ANSWERS + a] - expected[i * ANSWERS + a]) < 1e-4);
+                if (expected[i * ANSWERS + a] > expected[i * ANSWERS + largest]) largest = a;
+            }
+            assert_int_equal(best[0][i], largest);
+            assert_int_equal(best[1][i], largest);
+            tp_ids_free(&alone[i]);
+        }
+        tp_free(rows);
+        tp_lm_free(lm);
+    }
+}
+
 /* The README of ../shared/models gives these ids and logits, from a forward pass written for the purpose. */
 static void tinystories_continues_as_published(void **state) {
     (void)state;
@@ -225,6 +270,7 @@ int main(void) {
         cmocka_unit_test(scoring_equals_each_answer_alone),
         cmocka_unit_test(the_best_answer_is_the_largest_score),
         cmocka_unit_test(a_shared_beginning_equals_a_beginning_of_each),
+        cmocka_unit_test(both_ways_at_once_equal_each),
         cmocka_unit_test(tinystories_continues_as_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

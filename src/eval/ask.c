@@ -76,53 +76,47 @@ static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
     return TP_OK;
 }
 
-/* With `scores` all of them are computed, else only as many as it takes to know the best. */
-static tp_status score(const tp_task *task, const tp_asking *a, tp_math math, const tp_prompts *prompts,
-                       int32_t *labels, double *scores) {
-    tp_ids *answers = tp_alloc((size_t)task->n_labels * sizeof *answers);
-    for (int i = 0; i < task->n_labels; i++)
+/* The label that each written answer names. A row's option names it as its letter does; without rows
+ * only labels are looked for. */
+static void read_written(const tp_task *task, const tp_asking *a, const questions *q, const tp_ids *ids,
+                         int32_t *labels) {
+    for (int64_t i = 0; i < q->prompts.n; i++) {
+        size_t n;
+        char *answer = tp_tokenizer_decode(a->lm->tokenizer, ids[i].data, ids[i].len, TP_TOKENS_SKIP_SPECIAL, &n);
+        labels[i] =
+            q->rows ? tp_example_parse_answer(task, q->rows[i], answer, n) : tp_task_parse_answer(task, answer, n);
+        tp_free(answer);
+    }
+}
+
+/* Labels in the readings whose labels are not NULL. With `scores` (may be NULL) the score of every label is computed,
+ * else only as many as it takes to know the best. Where both readings are wanted, prompts are read once for both. */
+static tp_status ask(const tp_task *task, const tp_asking *a, tp_math math, const questions *q,
+                     int32_t *const labels[TP_N_READINGS], double *scores) {
+    const tp_prompts *p = &q->prompts;
+    int n_labels = task->n_labels;
+    tp_ids *answers = tp_alloc((size_t)n_labels * sizeof *answers), *written = tp_alloc((size_t)p->n * sizeof *written);
+    int64_t longest = 0;
+    for (int i = 0; i < n_labels; i++) {
         answers[i] = *tp_layout_label(a->layout, i); /* the ids stay the layout's */
-    tp_status status = scores ? tp_score_answers(a->lm, math, prompts, answers, task->n_labels, scores)
-                              : tp_best_answers(a->lm, math, prompts, answers, task->n_labels, labels, NULL, NULL);
-    for (int64_t i = 0; scores && status == TP_OK && i < prompts->n; i++)
-        labels[i] = tp_best_score(scores + i * task->n_labels, task->n_labels);
+        if ((int64_t)answers[i].len > longest) longest = (int64_t)answers[i].len;
+    }
+    int32_t *best = labels[TP_READ_SCORE], *named = labels[TP_READ_GENERATE];
+    tp_status status =
+        best ? tp_answer_both_ways(a->lm, math, p, answers, n_labels, best, scores, named ? longest : 0, written)
+             : tp_generate_greedy(a->lm, math, p, longest, written);
+    if (status == TP_OK && named) read_written(task, a, q, written, named);
+    for (int64_t i = 0; i < p->n; i++) tp_ids_free(&written[i]);
     tp_free(answers);
+    tp_free(written);
     return status;
-}
-
-/* A row's option names it as its letter does; without rows only labels are looked for. */
-static tp_status generate(const tp_task *task, const tp_asking *a, tp_math math, const questions *q, int32_t *labels) {
-    const tp_prompts *prompts = &q->prompts;
-    size_t longest = 0;
-    for (int i = 0; i < task->n_labels; i++) {
-        const tp_ids *label = tp_layout_label(a->layout, i);
-        if (label->len > longest) longest = label->len;
-    }
-    tp_ids *ids = tp_alloc((size_t)prompts->n * sizeof *ids);
-    tp_status status = tp_generate_greedy(a->lm, math, prompts, (int64_t)longest, ids);
-    for (int64_t i = 0; i < prompts->n; i++) {
-        if (status == TP_OK) {
-            size_t n;
-            char *answer = tp_tokenizer_decode(a->lm->tokenizer, ids[i].data, ids[i].len, TP_TOKENS_SKIP_SPECIAL, &n);
-            labels[i] =
-                q->rows ? tp_example_parse_answer(task, q->rows[i], answer, n) : tp_task_parse_answer(task, answer, n);
-            tp_free(answer);
-        }
-        tp_ids_free(&ids[i]);
-    }
-    tp_free(ids);
-    return status;
-}
-
-static tp_status ask(const tp_task *task, const tp_asking *a, tp_math math, const questions *q, tp_reading reading,
-                     int32_t *labels, double *scores) {
-    return reading == TP_READ_SCORE ? score(task, a, math, &q->prompts, labels, scores)
-                                    : generate(task, a, math, q, labels);
 }
 
 tp_status tp_ask_prompts(const tp_task *task, const tp_asking *asking, tp_math math, const tp_prompts *prompts,
                          tp_reading reading, int32_t *labels, double *scores) {
-    return ask(task, asking, math, &(questions){.prompts = *prompts}, reading, labels, scores);
+    int32_t *wanted[TP_N_READINGS] = {NULL};
+    wanted[reading] = labels;
+    return ask(task, asking, math, &(questions){.prompts = *prompts}, wanted, scores);
 }
 
 /* ---- all rows ---- */
@@ -139,8 +133,9 @@ static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *s
         questions q;
         status = make_prompts(eval, a, tape, set, items, some, NULL, &q, n_truncated);
         double *mine = scores ? scores + from * (size_t)eval->task->n_labels : NULL;
-        for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS && status == TP_OK; r++)
-            if (labels[r]) status = ask(eval->task, a, tape->math, &q, r, labels[r] + from, mine);
+        int32_t *here[TP_N_READINGS] = {NULL};
+        for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++) here[r] = labels[r] ? labels[r] + from : NULL;
+        if (status == TP_OK) status = ask(eval->task, a, tape->math, &q, here, mine);
         if (show) tp_progress_update(eval->progress, (double)(from + (size_t)some), 0, "%s", "");
         if (status == TP_OK) status = tp_eval_stopped(eval);
     }
@@ -198,13 +193,14 @@ static tp_status time_single(tp_eval *eval, const tp_asking *a, tp_tape *tape, t
     tp_status status = TP_OK;
     for (int64_t k = -WARM_UP; k < n && status == TP_OK; k++) {
         int64_t items[TP_ASK_BATCH], ignored = 0;
-        int32_t labels[TP_ASK_BATCH];
+        int32_t labels[TP_ASK_BATCH], *wanted[TP_N_READINGS] = {NULL};
+        wanted[reading] = labels;
         for (int64_t i = 0; i < batch; i++) items[i] = (spread(eval, k < 0 ? 0 : k, n) + i) % n_test;
         double ms[TP_N_PHASES] = {0};
         questions q;
         status = make_prompts(eval, a, tape, &eval->task->test, items, batch, ms, &q, &ignored);
         double began = tp_now();
-        if (status == TP_OK) status = ask(eval->task, a, tape->math, &q, reading, labels, NULL);
+        if (status == TP_OK) status = ask(eval->task, a, tape->math, &q, wanted, NULL);
         ms[a->phase] += (tp_now() - began) * 1e3;
         for (int p = 0; k >= 0 && p < TP_N_PHASES; p++) {
             samples[p * n + k] = ms[p] / (double)batch;
@@ -224,13 +220,14 @@ static tp_status time_batches(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
     double seconds = 0;
     for (int64_t b = 0; b < TIMED_BATCHES; b++) {
         int64_t items[TP_ASK_BATCH], ignored = 0;
-        int32_t labels[TP_ASK_BATCH];
+        int32_t labels[TP_ASK_BATCH], *wanted[TP_N_READINGS] = {NULL};
+        wanted[reading] = labels;
         double ms[TP_N_PHASES] = {0};
         for (int64_t i = 0; i < some; i++) items[i] = spread(eval, b + i * TIMED_BATCHES, some * TIMED_BATCHES);
         questions q;
         double began = tp_now();
         TP_TRY(make_prompts(eval, a, tape, &eval->task->test, items, some, ms, &q, &ignored));
-        TP_TRY(ask(eval->task, a, tape->math, &q, reading, labels, NULL));
+        TP_TRY(ask(eval->task, a, tape->math, &q, wanted, NULL));
         seconds += tp_now() - began;
         asked += some;
         TP_TRY(tp_eval_stopped(eval));

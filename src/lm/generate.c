@@ -69,36 +69,46 @@ int32_t tp_greedy_token(const tp_lm *lm, const float *logits) {
     return best;
 }
 
-/* Continues the prompts of one chunk; the cache has a slot for each. */
-static void generate_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int64_t from, int64_t n,
-                           int64_t max_new, tp_kv_cache *cache, tp_ids *out) {
+/* Appends up to max_new ids to out[i] for each of n sequences, which the cache holds in the slots i * stride; next[i]
+ * is the first (-1: none, the sequence ends here). */
+static void write_on(const tp_lm *lm, tp_tape *tape, const tp_adapter *adapter, tp_kv_cache *cache, int64_t stride,
+                     int64_t n, int32_t *next, int64_t max_new, tp_ids *out) {
     int64_t *running = tp_alloc((size_t)n * sizeof *running), *steps = tp_alloc((size_t)(n + 1) * sizeof *steps);
-    int32_t *next = tp_alloc((size_t)n * sizeof *next);
-    int64_t n_running = n;
+    int64_t *slots = tp_alloc((size_t)n * sizeof *slots), n_running = n;
     for (int64_t i = 0; i < n; i++) running[i] = i;
-    for (int64_t i = 0; i <= n; i++) steps[i] = i; /* one row each after the prompt */
-    begin_sequences(lm, tape, p, n, cache, 1);
-    tp_tape_reset(tape);
-    tp_batch batch;
-    tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, cache, 1, &batch), &batch);
+    for (int64_t i = 0; i <= n; i++) steps[i] = i; /* one row each */
     for (int64_t made = 0; made < max_new; made++) {
         int64_t kept = 0;
         for (int64_t i = 0; i < n_running; i++) {
-            int32_t id = tp_greedy_token(lm, logits->data + i * logits->cols);
-            if (id < 0) continue;
-            tp_ids_append(&out[from + running[i]], id);
-            next[kept] = id;
+            if (next[i] < 0) continue;
+            tp_ids_append(&out[running[i]], next[i]);
+            slots[kept] = running[i] * stride;
+            next[kept] = next[i];
             running[kept++] = running[i];
         }
         n_running = kept;
         if (n_running == 0 || made + 1 == max_new) break;
         tp_tape_reset(tape);
-        batch = (tp_batch){
-            .n_sequences = n_running, .offsets = steps, .cache = cache, .slots = running, .adapter = p->adapter};
-        logits = last_logits(tape, lm, tp_lm_embed(tape, lm, next, n_running), &batch);
+        tp_batch batch = {
+            .n_sequences = n_running, .offsets = steps, .cache = cache, .slots = slots, .adapter = adapter};
+        tp_var *logits = last_logits(tape, lm, tp_lm_embed(tape, lm, next, n_running), &batch);
+        for (int64_t i = 0; i < n_running; i++) next[i] = tp_greedy_token(lm, logits->data + i * logits->cols);
     }
     tp_free(running);
     tp_free(steps);
+    tp_free(slots);
+}
+
+/* Continues the prompts of one chunk; the cache has a slot for each. */
+static void generate_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int64_t from, int64_t n,
+                           int64_t max_new, tp_kv_cache *cache, tp_ids *out) {
+    int32_t *next = tp_alloc((size_t)n * sizeof *next);
+    begin_sequences(lm, tape, p, n, cache, 1);
+    tp_tape_reset(tape);
+    tp_batch batch;
+    tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, cache, 1, &batch), &batch);
+    for (int64_t i = 0; i < n; i++) next[i] = tp_greedy_token(lm, logits->data + i * logits->cols);
+    write_on(lm, tape, p->adapter, cache, 1, n, next, max_new, out + from);
     tp_free(next);
 }
 
@@ -192,6 +202,8 @@ typedef struct {
     bool *run;             /* [n, tree->n]: inner nodes whose children are known */
     const int32_t *wanted; /* [n]: an answer of each prompt that must be known; NULL: none */
     bool all;              /* every answer must be known */
+    int64_t max_new;       /* ids to be written after each prompt, too, into out [n]; 0: none */
+    tp_ids *out;
 } scoring;
 
 /* Log-likelihood of the likeliest answer of prompt i that is known to its end. */
@@ -238,6 +250,7 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
     int64_t most = n * t->n_inner;
     int64_t *slots = tp_alloc((size_t)most * sizeof *slots), *steps = tp_alloc((size_t)(most + 1) * sizeof *steps);
     int32_t *tokens = tp_alloc((size_t)most * sizeof *tokens), *nodes = tp_alloc((size_t)most * sizeof *nodes);
+    int32_t *next = tp_alloc((size_t)n * sizeof *next);
     for (int64_t i = 0; i <= most; i++) steps[i] = i;
     begin_sequences(lm, tape, p, n, c->cache, t->n_inner);
     for (int64_t i = 0; i < n * (int64_t)t->n; i++) c->totals[i] = NAN, c->run[i] = false;
@@ -248,6 +261,7 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
         double *totals = c->totals + i * (int64_t)t->n;
         totals[0] = 0;
         score_children(t, 0, logits->data + i * logits->cols, logits->cols, totals);
+        if (c->max_new > 0) next[i] = tp_greedy_token(lm, logits->data + i * logits->cols);
     }
     for (;;) {
         int64_t rows = 0;
@@ -270,21 +284,27 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
             score_children(t, nodes[r], logits->data + r * logits->cols, logits->cols,
                            c->totals + slots[r] / t->n_inner * (int64_t)t->n);
     }
+    /* a prompt's first slot still holds the prompt alone: answers went on in copies of it */
+    if (c->max_new > 0) write_on(lm, tape, p->adapter, c->cache, t->n_inner, n, next, c->max_new, c->out);
     tp_free(slots);
     tp_free(steps);
     tp_free(tokens);
     tp_free(nodes);
+    tp_free(next);
 }
 
-/* Log-likelihoods into scores [n, n_answers], NAN for those that were not followed to their end. */
+/* Log-likelihoods into scores [n, n_answers], NAN for those that were not followed to their end; up to max_new greedy
+ * ids into out. */
 static tp_status score(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
-                       int64_t n_answers, bool all, const int32_t *wanted, double *scores) {
+                       int64_t n_answers, bool all, const int32_t *wanted, double *scores, int64_t max_new,
+                       tp_ids *out) {
     if (prompts->n == 0) return TP_OK;
     tree t = build_tree(answers, n_answers);
-    int64_t capacity = prompts->n_before + longest(prompts->offsets, prompts->n) + t.depth;
+    int64_t behind = t.depth > max_new ? t.depth : max_new;
+    int64_t capacity = prompts->n_before + longest(prompts->offsets, prompts->n) + behind;
     int64_t chunk = sequences_at_once(lm, capacity, t.n_inner);
     if (chunk > prompts->n) chunk = prompts->n;
-    scoring c = {.tree = &t, .all = all, .cache = tp_kv_cache_new(lm, chunk * t.n_inner, capacity)};
+    scoring c = {.tree = &t, .all = all, .max_new = max_new, .cache = tp_kv_cache_new(lm, chunk * t.n_inner, capacity)};
     tp_status status = c.cache ? TP_OK : tp_last_status();
     tp_tape *tape = tp_tape_new(math);
     tape->frozen = true;
@@ -293,6 +313,7 @@ static tp_status score(const tp_lm *lm, tp_math math, const tp_prompts *prompts,
     for (int64_t from = 0; status == TP_OK && from < prompts->n; from += chunk) {
         int64_t n = prompts->n - from < chunk ? prompts->n - from : chunk;
         c.wanted = wanted ? wanted + from : NULL;
+        c.out = out ? out + from : NULL;
         score_chunk(lm, tape, prompts, from, n, n_answers, &c);
         for (int64_t i = 0; i < n; i++)
             for (int64_t a = 0; a < n_answers; a++)
@@ -309,20 +330,35 @@ static tp_status score(const tp_lm *lm, tp_math math, const tp_prompts *prompts,
 
 tp_status tp_score_answers(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
                            int64_t n_answers, double *scores) {
-    return score(lm, math, prompts, answers, n_answers, true, NULL, scores);
+    return score(lm, math, prompts, answers, n_answers, true, NULL, scores, 0, NULL);
+}
+
+/* The largest of the scores that are known, of equal ones the first. */
+static int32_t best_of(const double *scores, int64_t n) {
+    int32_t best = -1;
+    for (int32_t a = 0; a < n; a++)
+        if (!isnan(scores[a]) && (best < 0 || scores[a] > scores[best])) best = a;
+    return best;
 }
 
 tp_status tp_best_answers(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
                           int64_t n_answers, int32_t *best, const int32_t *wanted, double *likelihoods) {
     double *scores = tp_alloc((size_t)(prompts->n * n_answers) * sizeof *scores);
-    tp_status status = score(lm, math, prompts, answers, n_answers, false, wanted, scores);
+    tp_status status = score(lm, math, prompts, answers, n_answers, false, wanted, scores, 0, NULL);
     for (int64_t i = 0; status == TP_OK && i < prompts->n; i++) {
-        const double *row = scores + i * n_answers;
-        best[i] = -1;
-        for (int32_t a = 0; a < n_answers; a++)
-            if (!isnan(row[a]) && (best[i] < 0 || row[a] > row[best[i]])) best[i] = a;
-        if (wanted) likelihoods[i] = row[wanted[i]];
+        best[i] = best_of(scores + i * n_answers, n_answers);
+        if (wanted) likelihoods[i] = scores[i * n_answers + wanted[i]];
     }
     tp_free(scores);
+    return status;
+}
+
+tp_status tp_answer_both_ways(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
+                              int64_t n_answers, int32_t *best, double *scores, int64_t max_new, tp_ids *out) {
+    double *own = scores ? NULL : tp_alloc((size_t)(prompts->n * n_answers) * sizeof *own),
+           *all = scores ? scores : own;
+    tp_status status = score(lm, math, prompts, answers, n_answers, scores != NULL, NULL, all, max_new, out);
+    for (int64_t i = 0; status == TP_OK && i < prompts->n; i++) best[i] = best_of(all + i * n_answers, n_answers);
+    tp_free(own);
     return status;
 }

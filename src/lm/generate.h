@@ -36,4 +36,9 @@ tp_status tp_score_answers(const tp_lm *lm, tp_math math, const tp_prompts *prom
 tp_status tp_best_answers(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
                           int64_t n_answers, int32_t *best, const int32_t *wanted, double *likelihoods);
 
+/* tp_best_answers (with `scores` [n, n_answers]: tp_score_answers) and tp_generate_greedy together, for which the
+ * prompts are read once instead of twice: best [n], out [n] as there. */
+tp_status tp_answer_both_ways(const tp_lm *lm, tp_math math, const tp_prompts *prompts, const tp_ids *answers,
+                              int64_t n_answers, int32_t *best, double *scores, int64_t max_new, tp_ids *out);
+
 #endif
