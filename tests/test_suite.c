@@ -330,6 +330,32 @@ static void a_run_that_fails_takes_its_followers_only(void **state) {
     free(out);
 }
 
+static void an_interrupted_suite_goes_on(void **state) {
+    (void)state;
+    static const char text[] = "{'name': 'stopped', 'recipes': ['tiny.json'], 'seeds': [7, 8], 'methods': ['majority', "
+                               "'bridge'], 'evaluation': {'timed': 0}}";
+    char *out = tp_path_join(dir, "stopped");
+    volatile sig_atomic_t stop = 1;
+    planned p = plan(text, out);
+    tp_suite_options options = {.out = out, .threads = 2, .jobs = 2, .stop = &stop};
+    assert_int_equal(tp_suite_run(p.suite, p.plan, &options), TP_ERR_CANCELLED);
+    assert_non_null(strstr(tp_last_error(), "stopped with 0 of 2 runs done; the same command goes on from there"));
+    assert_int_equal(count(&p, TP_PLACE_FAILED), 0);
+    forget(&p);
+    /* nobody else may work in its folder meanwhile */
+    p = plan(text, out);
+    int lock = tp_lock_folder(out, "a test");
+    assert_true(lock >= 0);
+    stop = 0;
+    assert_int_equal(tp_suite_run(p.suite, p.plan, &options), TP_ERR_IO);
+    assert_non_null(strstr(tp_last_error(), "is in use: a suite is running there"));
+    close(lock);
+    check_ok(tp_suite_run(p.suite, p.plan, &options));
+    assert_int_equal(count(&p, TP_PLACE_DONE), 2);
+    forget(&p);
+    free(out);
+}
+
 static void a_run_that_needs_too_much_memory_fails(void **state) {
     (void)state;
     char *out = tp_path_join(dir, "large");
@@ -439,6 +465,7 @@ int main(void) {
         cmocka_unit_test(the_registry_can_be_made_anew_from_the_folders),
         cmocka_unit_test(a_run_that_another_suite_made_is_taken_as_it_is),
         cmocka_unit_test(a_run_that_fails_takes_its_followers_only),
+        cmocka_unit_test(an_interrupted_suite_goes_on),
         cmocka_unit_test(a_run_that_needs_too_much_memory_fails),
         cmocka_unit_test(steps_make_documents),
     };

@@ -101,7 +101,7 @@ static json_t *inspect(tp_eval *eval, const tp_results *results, json_t *setting
 /* ---- running ---- */
 
 static void print_outcome(const tp_suite *suite, const char *out) {
-    printf("%s: %zu runs are in %s/runs.db. Next: telepathy runs list %s\n", suite->name, suite->n, out, out);
+    printf("%s: %zu runs are in %s/runs.db. Next: telepathy report %s\n", suite->name, suite->n, out, out);
 }
 
 static tp_status work(tp_args *args, const tp_suite *suite, int threads) {
