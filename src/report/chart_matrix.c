@@ -86,7 +86,7 @@ char *tp_chart_matrix(const char *title, const size_t *counts, size_t n_rows, si
     *wide = right + 1 > TP_PANEL_WIDTH;
     tp_svg svg =
         tp_svg_begin(fmax(right + 1, TP_PANEL_WIDTH), bottom + 2, title,
-                     "A row for each true class, a column for each answer; darker cells hold more of their row.");
+                     "A row for each true class, a column for each answer; stronger shades hold more of their row.");
     tp_svg_rect(&svg, m.left, m.top, right - m.left, bottom - m.top, "frame", NULL);
     draw_cells(&svg, &m, named);
     if (named)
@@ -108,8 +108,9 @@ char *tp_chart_heat(const char *title, const double *weights, size_t n_rows, siz
     for (size_t c = 0; c < n_columns; c++) deepest = fmax(deepest, tp_text_pixels(words[c]));
     deepest = fmin(deepest, MOST_LABEL);
     double right = left + CELL * (double)n_columns, bottom = TOP + CELL * (double)n_rows;
-    tp_svg svg = tp_svg_begin(fmax(right + 2, TP_PANEL_WIDTH), bottom + deepest + 14, title,
-                              "A row for each soft token, a column for each token of the text; darker was read more.");
+    tp_svg svg =
+        tp_svg_begin(fmax(right + 2, TP_PANEL_WIDTH), bottom + deepest + 14, title,
+                     "A row for each soft token, a column for each token of the text; a stronger shade was read more.");
     tp_svg_rect(&svg, left, TOP, right - left, bottom - TOP, "frame", NULL);
     for (size_t r = 0; r < n_rows; r++) {
         char text[TP_NUMBER_SIZE];

@@ -45,23 +45,26 @@ static void comparison_cells(tp_sheet *s, const tp_report_group *g, size_t i) {
     tp_sheet_number(s, other ? tp_cohen_h(g->bridge->mean, row->mean) : NAN, 2);
 }
 
+/* Begins a row of a table that has a group for each task: method and reading. */
+static void row_head(tp_sheet *s, const tp_report_group *g, const tp_row_summary *row, bool first) {
+    if (first) tp_sheet_group_row(s, g->results[0]->task);
+    if (row->method == &tp_method_bridge) tp_sheet_strong_row(s);
+    tp_sheet_text(s, "%s", row->method->title);
+    tp_sheet_text(s, "%s", row->reading == TP_READ_DIRECT ? "" : tp_reading_name(row->reading));
+}
+
 static void numbers(tp_doc *doc, const tp_report_view *view) {
-    static const char *const columns[] = {"<method",    "<reading",  ">right %",   ">±",    ">from",    ">to",
-                                          "<each seed", ">macro F1", ">invalid %", ">p",    ">p Holm",  ">p over seeds",
-                                          ">Cohen's h", ">S ms",     ">B ms",      ">R ms", ">texts/s", ">bytes"};
-    tp_sheet *s = tp_doc_table(doc, "details",
-                               "Every number. From, to: 95 %% interval; p, h: the bridge against the row; S, "
-                               "B, R: sender, bridge and receiver, one text at a time; bytes cross from "
-                               "sender to receiver");
+    static const char *const columns[] = {"<method", "<reading",      ">right %",  ">±",         ">from",
+                                          ">to",     "<each seed",    ">macro F1", ">invalid %", ">p",
+                                          ">p Holm", ">p over seeds", ">Cohen's h"};
+    tp_sheet *s =
+        tp_doc_table(doc, "details", "Right answers. From, to: 95 %% interval; p, h: the bridge against the row");
     for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) tp_sheet_column(s, columns[c]);
     for (size_t k = 0; k < view->groups.n_main; k++) {
         const tp_report_group *g = tp_report_main(&view->groups, k);
         for (size_t i = 0; i < g->summary.n; i++) {
             const tp_row_summary *row = &g->summary.rows[i];
-            if (i == 0) tp_sheet_group_row(s, g->results[0]->task);
-            if (row->method == &tp_method_bridge) tp_sheet_strong_row(s);
-            tp_sheet_text(s, "%s", row->method->title);
-            tp_sheet_text(s, "%s", row->reading == TP_READ_DIRECT ? "" : tp_reading_name(row->reading));
+            row_head(s, g, row, i == 0);
             tp_sheet_percent(s, row->mean);
             tp_sheet_percent(s, row->method->seeded ? row->std : NAN);
             tp_sheet_percent(s, row->interval.low);
@@ -70,15 +73,41 @@ static void numbers(tp_doc *doc, const tp_report_view *view) {
             tp_sheet_percent(s, macro_f1(g, row));
             tp_sheet_percent(s, row->reading == TP_READ_GENERATE ? row->invalid : NAN);
             comparison_cells(s, g, i);
-            for (int p = 0; p < TP_N_PHASES; p++) tp_sheet_short(s, row->ms[p]);
-            tp_sheet_short(s, row->per_second);
-            tp_sheet_short(s, row->bytes);
         }
     }
     tp_doc_note(
         doc, "p: McNemar's, of several seeds the largest, 1 where seeds disagree; p Holm: the same corrected over the "
              "main table; p over seeds: Student's paired t of the accuracies of each seed; Cohen's h: the difference "
              "of two shares by its size (0.2 small, 0.5 medium, 0.8 large), above 0 where the bridge is better.");
+}
+
+static bool is_measured(const tp_row_summary *row) {
+    return !isnan(row->total_ms) || !isnan(row->per_second) || !isnan(row->bytes);
+}
+
+static void times(tp_doc *doc, const tp_report_view *view) {
+    static const char *const columns[] = {"<method",      "<reading",   ">sender ms", ">bridge ms",
+                                          ">receiver ms", ">ms a text", ">texts/s",   ">bytes"};
+    size_t start = doc->n;
+    tp_sheet *s = tp_doc_table(doc, "times",
+                               "What it costs: one text at a time, texts a second in batches of 32, bytes that "
+                               "cross from sender to receiver");
+    for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) tp_sheet_column(s, columns[c]);
+    for (size_t k = 0; k < view->groups.n_main; k++) {
+        const tp_report_group *g = tp_report_main(&view->groups, k);
+        bool first = true;
+        for (size_t i = 0; i < g->summary.n; i++) {
+            const tp_row_summary *row = &g->summary.rows[i];
+            if (!is_measured(row)) continue;
+            row_head(s, g, row, first);
+            first = false;
+            for (int p = 0; p < TP_N_PHASES; p++) tp_sheet_short(s, row->ms[p]);
+            tp_sheet_short(s, row->total_ms);
+            tp_sheet_short(s, row->per_second);
+            tp_sheet_short(s, row->bytes);
+        }
+    }
+    if (s->n_cells == 0) tp_doc_cut(doc, start);
 }
 
 /* Settings that were chosen, notes, and texts that were cut. A method that does not depend on the seed says it once. */
@@ -120,6 +149,7 @@ static void remarks(tp_doc *doc, const tp_report_view *view) {
 bool tp_section_details(tp_doc *doc, const tp_report_view *view) {
     tp_doc_section(doc, "details", "Every number");
     numbers(doc, view);
+    times(doc, view);
     remarks(doc, view);
     return true;
 }

@@ -138,7 +138,7 @@ static char *parameters(const tp_report_group *g) {
 
 static void table(tp_doc *doc, const tp_report_view *view) {
     maker m = {tp_doc_table(doc, "making", "What was run"), view};
-    tp_sheet_column(m.sheet, "<of");
+    tp_sheet_column(m.sheet, "<what");
     for (size_t k = 0; k < view->groups.n_main; k++) {
         char *heading = tp_format("=%s", of_task(&m, k)->task);
         tp_sheet_column(m.sheet, heading);

@@ -23,7 +23,8 @@ static void shaded_text(tp_doc *doc, const char *const *tokens, const double *at
         most = fmax(most, means[t]);
     }
     for (size_t t = 0; t < n_tokens && most > 0; t++) means[t] /= most;
-    tp_doc_marked(doc, "Darker: read more, all soft tokens together.", tokens, means, n_tokens);
+    tp_doc_marked(doc, "The stronger the shade, the more was read, by all soft tokens together.", tokens, means,
+                  n_tokens);
     tp_free(means);
 }
 
