@@ -2,9 +2,12 @@
 #include "lm/nearest.h"
 
 #include "base/mem.h"
+#include "tensor/matmul.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { BLOCK = 512 }; /* tokens compared at once */
 
 tp_vocabulary tp_vocabulary_of(const tp_lm *lm) {
     int64_t d = lm->config.d_model, n = lm->config.vocab_size;
@@ -36,14 +39,16 @@ void tp_vocabulary_free(tp_vocabulary *vocabulary) {
 }
 
 /* The row less the mean, if wanted, of length 1 (zeros stay zeros). */
-static void unit(const tp_vocabulary *v, const float *row, bool centred, double *out) {
+static void unit(const tp_vocabulary *v, const float *row, bool centred, float *out) {
+    int64_t d = v->lm->config.d_model;
     double square = 0;
-    for (int64_t k = 0; k < v->lm->config.d_model; k++) {
-        out[k] = (double)row[k] - (centred ? v->mean[k] : 0);
-        square += out[k] * out[k];
+    for (int64_t k = 0; k < d; k++) {
+        double value = (double)row[k] - (centred ? v->mean[k] : 0);
+        out[k] = (float)value;
+        square += value * value;
     }
     double factor = square > 0 ? 1 / sqrt(square) : 0;
-    for (int64_t k = 0; k < v->lm->config.d_model; k++) out[k] *= factor;
+    for (int64_t k = 0; k < d; k++) out[k] = (float)((double)out[k] * factor);
 }
 
 /* Puts a token into a list of the k best. */
@@ -59,21 +64,33 @@ static void insert(int32_t id, double cosine, int k, int32_t *ids, double *cosin
 
 void tp_vocabulary_nearest(const tp_vocabulary *v, const float *rows, int64_t n, bool centred, int k, int32_t *ids,
                            double *cosines) {
-    int64_t d = v->lm->config.d_model;
-    double *wanted = tp_alloc((size_t)(n * d) * sizeof *wanted), *own = tp_alloc((size_t)d * sizeof *own);
-    float *row = tp_alloc((size_t)d * sizeof *row);
+    int64_t d = v->lm->config.d_model, size = v->lm->config.vocab_size;
+    float *wanted = tp_alloc((size_t)(n * d) * sizeof *wanted), *row = tp_alloc((size_t)d * sizeof *row);
+    float *block = tp_alloc((size_t)(BLOCK * d) * sizeof *block),
+          *found = tp_alloc((size_t)(n * BLOCK) * sizeof *found);
+    tp_arena *scratch = tp_arena_new();
     for (int64_t i = 0; i < n; i++) unit(v, rows + i * d, centred, wanted + i * d);
     for (int64_t i = 0; i < n * k; i++) ids[i] = -1, cosines[i] = -INFINITY;
-    for (int32_t id = 0; id < v->lm->config.vocab_size; id++) {
-        tp_lm_embedding_row(v->lm, id, row);
-        unit(v, row, centred, own);
-        for (int64_t i = 0; i < n; i++) {
-            double cosine = 0;
-            for (int64_t c = 0; c < d; c++) cosine += wanted[i * d + c] * own[c];
-            insert(id, cosine, k, ids + i * k, cosines + i * k);
+    for (int64_t from = 0; from < size; from += BLOCK) {
+        int64_t some = size - from < BLOCK ? size - from : BLOCK;
+        for (int64_t t = 0; t < some; t++) {
+            tp_lm_embedding_row(v->lm, from + t, row);
+            unit(v, row, centred, block + t * d);
         }
+        tp_weight w = {.name = "vocabulary", /* has a gradient, so nothing made of it is kept */
+                       .dtype = TP_F32,
+                       .rows = some,
+                       .cols = d,
+                       .data = block,
+                       .grad = block};
+        tp_matmul(TP_MATH_F32, scratch, found, wanted, n, &w);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t t = 0; t < some; t++)
+                insert((int32_t)(from + t), (double)found[i * some + t], k, ids + i * k, cosines + i * k);
     }
+    tp_arena_free(scratch);
     tp_free(wanted);
-    tp_free(own);
     tp_free(row);
+    tp_free(block);
+    tp_free(found);
 }

@@ -15,7 +15,8 @@ void tp_vocabulary_free(tp_vocabulary *vocabulary);
 
 /* The k tokens whose embeddings are most like each of n rows [n, d_model], by cosine, best first: ids and cosines
  * [n, k]; where there are fewer, ids are -1. With `centred` the vocabulary's mean is taken from both sides first, since
- * embeddings share a direction that makes every cosine look high. The vocabulary is walked through once. */
+ * embeddings share a direction that makes every cosine look high. Products are f32.
+ * The vocabulary is walked through once. */
 void tp_vocabulary_nearest(const tp_vocabulary *vocabulary, const float *rows, int64_t n, bool centred, int k,
                            int32_t *ids, double *cosines);
 
