@@ -1,20 +1,20 @@
-/* Ridge regression by conjugate gradients. See linear_map.h.
+/* Ridge regression with many targets. See linear_map.h.
  *
- * The normal equations W (G + l2) = B, with G = Z'Z / n and B = Y'Z / n, are solved for all targets together: each step
- * is one product of the engine, [n_targets, d] times [d, d]. The penalty keeps G + l2 well enough
- * conditioned for f32 (Hestenes and Stiefel 1952). The exact solution of eval/affine.h is for maps between models: its
- * factorisation in f64 takes minutes where, as here, inputs are thousands, targets hundreds, and penalties are tried.
- */
+ * The normal equations W (G + l2) = B, with G = Z'Z / n and B = Y'Z / n, are solved by a Cholesky factorisation in
+ * blocks, whose work is products of the engine in f32, and improved once by the solution for what is left over. The
+ * penalty keeps G + l2 well enough conditioned for that. (The exact solution of eval/affine.h in f64 is for maps
+ * between models: it takes minutes where, as here, inputs are thousands, targets hundreds, and several penalties are
+ * tried.) */
 #include "analysis/linear_map.h"
 
 #include "base/mem.h"
 #include "tensor/matmul.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
-enum { BLOCK = 2048, MOST_STEPS = 400 };
-static const double small_enough = 1e-6; /* residual relative to the right-hand side, of every target */
+enum { BLOCK = 2048, COLUMNS = 96 }; /* rows at a time; columns of the factor at a time */
 
 static tp_weight as_weight(float *numbers, size_t rows, size_t cols) {
     return (tp_weight){.name = "map", /* has a gradient, so nothing made of it is kept */
@@ -81,41 +81,141 @@ static void normal_equations(const tp_linear_map *m, const float *x, const float
     tp_free(targets);
 }
 
-static double dot(const float *a, const float *b, size_t n) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
-    return sum;
+/* ---- solving ---- */
+
+/* Part of a matrix with rows of `stride` numbers: rows [n], columns at .. at + width - 1, packed. */
+static float *pack(const float *rows, size_t n, size_t stride, size_t at, size_t width) {
+    float *out = tp_alloc((n * width + 1) * sizeof *out);
+    for (size_t i = 0; i < n; i++) memcpy(out + i * width, rows + i * stride + at, width * sizeof *out);
+    return out;
 }
 
-/* Solves W (gram + l2) = right from W = 0, a target a row; `right` becomes the residual. */
-static void solve(tp_linear_map *m, float *gram, float *right, tp_arena *scratch) {
-    size_t d = m->d, size = m->n_targets * d;
-    float *direction = tp_alloc(size * sizeof *direction), *image = tp_alloc(size * sizeof *image);
-    double *square = tp_alloc(m->n_targets * sizeof *square), *first = tp_alloc(m->n_targets * sizeof *first);
-    tp_weight g = as_weight(gram, d, d);
-    for (size_t t = 0; t < m->n_targets; t++) first[t] = square[t] = dot(right + t * d, right + t * d, d);
-    memcpy(direction, right, size * sizeof *right);
-    m->residual = 1;
-    for (m->n_steps = 0; m->n_steps < MOST_STEPS && m->residual > small_enough; m->n_steps++) {
-        tp_matmul(TP_MATH_F32, scratch, image, direction, (int64_t)m->n_targets, &g);
-        m->residual = 0;
-        for (size_t t = 0; t < m->n_targets; t++) {
-            float *p = direction + t * d, *q = image + t * d, *r = right + t * d, *w = m->weights + t * d;
-            if (square[t] <= small_enough * small_enough * first[t]) continue; /* this one is done */
-            for (size_t k = 0; k < d; k++) q[k] += (float)m->l2 * p[k];
-            float step = (float)(square[t] / dot(p, q, d));
-            for (size_t k = 0; k < d; k++) w[k] += step * p[k], r[k] -= step * q[k];
-            double next = dot(r, r, d);
-            float keep = (float)(next / square[t]);
-            for (size_t k = 0; k < d; k++) p[k] = r[k] + keep * p[k];
-            square[t] = next;
-            m->residual = fmax(m->residual, sqrt(next / first[t]));
+/* rows [n, stride], columns at .. at + width - 1, less x [n, k] w [width, k]^T. */
+static void subtract_product(float *rows, size_t n, size_t stride, size_t at, size_t width, const float *x, float *w,
+                             size_t k, tp_arena *scratch) {
+    if (n == 0 || k == 0) return;
+    float *product = tp_alloc(n * width * sizeof *product);
+    tp_weight weight = as_weight(w, width, k);
+    tp_matmul(TP_MATH_F32, scratch, product, x, (int64_t)n, &weight);
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < width; c++) rows[i * stride + at + c] -= product[i * width + c];
+    tp_free(product);
+}
+
+/* row[at ..] becomes the x with x L' = row[at ..], L the lower triangle of the block at (at, at) of `factor`. */
+static void solve_forward(const float *factor, size_t d, size_t at, size_t width, float *row) {
+    for (size_t c = 0; c < width; c++) {
+        const float *l = factor + (at + c) * d + at;
+        double value = (double)row[at + c];
+        for (size_t t = 0; t < c; t++) value -= (double)l[t] * (double)row[at + t];
+        row[at + c] = (float)(value / (double)l[c]);
+    }
+}
+
+/* The same for x L = row[at ..]. */
+static void solve_backward(const float *factor, size_t d, size_t at, size_t width, float *row) {
+    for (size_t c = width; c-- > 0;) {
+        double value = (double)row[at + c];
+        for (size_t t = c + 1; t < width; t++) value -= (double)factor[(at + t) * d + at + c] * (double)row[at + t];
+        row[at + c] = (float)(value / (double)factor[(at + c) * d + at + c]);
+    }
+}
+
+/* The lower triangle of a symmetric block in place; false if it is not positive definite. */
+static bool factor_block(float *a, size_t d, size_t at, size_t width) {
+    for (size_t c = 0; c < width; c++) {
+        float *l = a + (at + c) * d + at;
+        for (size_t t = 0; t <= c; t++) {
+            const float *other = a + (at + t) * d + at;
+            double value = (double)l[t];
+            for (size_t k = 0; k < t; k++) value -= (double)l[k] * (double)other[k];
+            if (t == c && !(value > 0)) return false;
+            l[t] = (float)(t < c ? value / (double)other[t] : sqrt(value));
         }
     }
-    tp_free(direction);
-    tp_free(image);
-    tp_free(square);
-    tp_free(first);
+    return true;
+}
+
+/* a [d, d] becomes L with a = L L'; what stands above the diagonal is left as it was. */
+static bool factorise(float *a, size_t d, tp_arena *scratch) {
+    for (size_t at = 0; at < d; at += COLUMNS) {
+        size_t width = d - at < COLUMNS ? d - at : COLUMNS;
+        float *before = pack(a + at * d, d - at, d, 0, at); /* [d - at, at]; its first rows are the block's own */
+        subtract_product(a + at * d, d - at, d, at, width, before, before, at, scratch);
+        tp_free(before);
+        if (!factor_block(a, d, at, width)) return false;
+        for (size_t i = at + width; i < d; i++) solve_forward(a, d, at, width, a + i * d);
+    }
+    return true;
+}
+
+/* rows [n, d] become the W with W L L' = rows. */
+static void solve_rows(const float *factor, size_t d, float *rows, size_t n, tp_arena *scratch) {
+    for (size_t at = 0; at < d; at += COLUMNS) {
+        size_t width = d - at < COLUMNS ? d - at : COLUMNS;
+        float *done = pack(rows, n, d, 0, at), *l = pack(factor + at * d, width, d, 0, at);
+        subtract_product(rows, n, d, at, width, done, l, at, scratch);
+        tp_free(done);
+        tp_free(l);
+        for (size_t i = 0; i < n; i++) solve_forward(factor, d, at, width, rows + i * d);
+    }
+    for (size_t end = d; end > 0;) {
+        size_t width = end % COLUMNS ? end % COLUMNS : COLUMNS, at = end - width, rest = d - end;
+        float *done = pack(rows, n, d, end, rest), *l = tp_alloc((rest * width + 1) * sizeof *l);
+        for (size_t t = 0; t < rest; t++) /* turned: [width, rest] */
+            for (size_t c = 0; c < width; c++) l[c * rest + t] = factor[(end + t) * d + at + c];
+        subtract_product(rows, n, d, at, width, done, l, rest, scratch);
+        tp_free(done);
+        tp_free(l);
+        for (size_t i = 0; i < n; i++) solve_backward(factor, d, at, width, rows + i * d);
+        end = at;
+    }
+}
+
+static double norm(const float *a, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)a[i] * (double)a[i];
+    return sqrt(sum);
+}
+
+/* left [n_targets, d] = right - W (gram + l2); returns the largest size of a row relative to that of `right`. */
+static double left_over(const tp_linear_map *m, float *gram, const float *right, float *left, tp_arena *scratch) {
+    tp_weight g = as_weight(gram, m->d, m->d);
+    double most = 0;
+    tp_matmul(TP_MATH_F32, scratch, left, m->weights, (int64_t)m->n_targets, &g);
+    for (size_t t = 0; t < m->n_targets; t++) {
+        const float *w = m->weights + t * m->d, *b = right + t * m->d;
+        float *r = left + t * m->d;
+        for (size_t k = 0; k < m->d; k++) r[k] = b[k] - r[k] - (float)m->l2 * w[k];
+        double size = norm(b, m->d);
+        if (size > 0) most = fmax(most, norm(r, m->d) / size);
+    }
+    return most;
+}
+
+static tp_status solve(tp_linear_map *m, float *gram, const float *right, tp_arena *scratch) {
+    size_t d = m->d, size = m->n_targets * d;
+    float *factor = tp_try_alloc(d * d, sizeof *factor);
+    if (factor == NULL) return tp_last_status();
+    memcpy(factor, gram, d * d * sizeof *factor);
+    for (size_t k = 0; k < d; k++) factor[k * d + k] += (float)m->l2;
+    if (!factorise(factor, d, scratch)) {
+        tp_free(factor);
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "a linear map of %zu inputs has no solution in f32 with the penalty %g; a larger "
+                       "one was expected",
+                       d, m->l2);
+    }
+    float *left = tp_alloc(size * sizeof *left);
+    memcpy(m->weights, right, size * sizeof *right);
+    solve_rows(factor, d, m->weights, m->n_targets, scratch);
+    left_over(m, gram, right, left, scratch);
+    solve_rows(factor, d, left, m->n_targets, scratch);
+    for (size_t k = 0; k < size; k++) m->weights[k] += left[k];
+    m->residual = left_over(m, gram, right, left, scratch);
+    tp_free(left);
+    tp_free(factor);
+    return TP_OK;
 }
 
 tp_status tp_linear_map_fit(const float *x, const float *y, size_t n, size_t d, size_t n_targets, double l2,
@@ -137,7 +237,7 @@ tp_status tp_linear_map_fit(const float *x, const float *y, size_t n, size_t d, 
     tp_status status = gram ? measure(m, x, y, n) : tp_last_status();
     if (status == TP_OK) {
         normal_equations(m, x, y, n, scratch, gram, right);
-        solve(m, gram, right, scratch);
+        status = solve(m, gram, right, scratch);
     }
     tp_arena_free(scratch);
     tp_free(gram);

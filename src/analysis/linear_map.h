@@ -16,12 +16,11 @@ typedef struct tp_linear_map {
     float *mean, *scale; /* [d]; an input is (x - mean) * scale; scale is 0 where the fitted rows do not vary */
     float *weights;      /* [n_targets, d], of standardised inputs */
     float *bias;         /* [n_targets] */
-    int n_steps;         /* of conjugate gradients */
-    double residual;     /* at the end: the largest over targets, relative to the right-hand side */
+    double residual;     /* of the equations solved: the largest over targets, relative to the right-hand side */
 } tp_linear_map;
 
-/* Fits y [n, n_targets] on x [n, d]; l2 > 0. A number of x that is not finite is an error that names the row. Free *out
- * with tp_linear_map_free. */
+/* Fits y [n, n_targets] on x [n, d]; l2 > 0. A number of x that is not finite is an error that names the row, and
+ * so is a penalty too small for the equations to be solved in f32. Free *out with tp_linear_map_free. */
 tp_status tp_linear_map_fit(const float *x, const float *y, size_t n, size_t d, size_t n_targets, double l2,
                             tp_linear_map **out);
 
