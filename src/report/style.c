@@ -55,7 +55,7 @@ static const char letters[] =
     "tr.group th{color:var(--soft);font-size:.8125rem;padding-top:1rem;position:static}\n"
     "tr.strong td,tr.strong th{font-weight:650;background:var(--faint)}\n"
     ".yes{color:var(--yes)}.no{color:var(--no)}.open{color:var(--soft)}\n"
-    "td.lines{white-space:pre}.yes::first-line,.no::first-line,.open::first-line{font-weight:650}\n";
+    "td.lines{white-space:pre}td.lines::first-line{font-weight:650}\n";
 
 static const char figures[] =
     ".panels{grid-column:1/-1;justify-self:center;width:100%;max-width:72rem;padding:0 1rem;margin:1rem 0 1.5rem;"
