@@ -243,6 +243,10 @@ void tp_recipe_free(tp_recipe *recipe) {
 
 /* ---- completing ---- */
 
+static bool is_binary(int n_classes) {
+    return n_classes == 1 || n_classes == 2; /* 0: free answers */
+}
+
 static double default_loss_weight(tp_loss_name name, int n_classes) {
     switch (name) {
     case TP_LOSS_LM:
@@ -250,12 +254,12 @@ static double default_loss_weight(tp_loss_name name, int n_classes) {
     case TP_LOSS_FIRST_TOKEN:
         return 0.5;
     default: /* with two classes, pushing examples apart works against telling them apart */
-        return n_classes <= 2 ? 0.0 : 0.1;
+        return is_binary(n_classes) ? 0.0 : 0.1;
     }
 }
 
 void tp_recipe_complete(tp_recipe *recipe, int n_classes, const char *primer) {
-    bool binary = n_classes <= 2, many = n_classes >= MANY_CLASSES;
+    bool binary = is_binary(n_classes), many = n_classes >= MANY_CLASSES;
     if (recipe->sender.layer < 0 && recipe->sender.layer_fraction < 0)
         recipe->sender.layer_fraction = binary ? 0.75 : 0.5;
     if (recipe->bridge.soft_tokens == 0) recipe->bridge.soft_tokens = binary ? 4 : many ? 16 : 8;

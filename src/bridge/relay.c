@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 
+#include <string.h>
+
 /* The tokens a model can read at once: no model is given more. One made in memory may leave it open. */
 static int64_t context_of(const tp_lm *lm) {
     return lm && lm->config.max_position_embeddings > 0 ? lm->config.max_position_embeddings : INT32_MAX;
@@ -51,7 +53,7 @@ static tp_status least_rows(const tp_relay *r, int64_t *rows) {
     tp_arena *arena = tp_arena_new();
     tp_layout_batch batch;
     tp_status status = tp_layout_build(r->layout, arena, &item, 1, r->recipe->bridge.soft_tokens, &batch);
-    *rows = batch.n_rows;
+    *rows = batch.n_rows + (r->n_labels == 0 ? TP_LONGEST_FREE_ANSWER : 0);
     tp_arena_free(arena);
     return status;
 }
@@ -163,6 +165,7 @@ static tp_ids *label_answers(const tp_relay *relay) {
 }
 
 tp_status tp_relay_score(const tp_relay *relay, const tp_prompts *prompts, double *scores) {
+    if (relay->n_labels == 0) return TP_OK; /* free answers: there is nothing to score */
     tp_ids *answers = label_answers(relay);
     tp_status status =
         tp_score_answers(relay->receiver, relay->recipe->math, prompts, answers, relay->n_labels, scores);
@@ -192,7 +195,29 @@ tp_status tp_relay_generate(const tp_relay *relay, const tp_prompts *prompts, in
     return status;
 }
 
+tp_status tp_relay_target(const tp_relay *relay, const tp_example *example, tp_arena *arena, tp_layout_item *item) {
+    if (example->label >= 0) {
+        const tp_ids *label = tp_layout_label(relay->layout, example->label);
+        item->answer = label->data;
+        item->n_answer = label->len;
+        return TP_OK;
+    }
+    tp_ids ids = {0};
+    tp_status status = tp_layout_encode_answer(relay->layout, example->answers[0], strlen(example->answers[0]), &ids);
+    if (ids.len > TP_LONGEST_FREE_ANSWER) {
+        ids.len = TP_LONGEST_FREE_ANSWER;
+        ids.data[ids.len - 1] = tp_layout_eos(relay->layout);
+    }
+    int32_t *copy = tp_arena_alloc(arena, (ids.len + 1) * sizeof *copy);
+    for (size_t i = 0; i < ids.len; i++) copy[i] = ids.data[i];
+    item->answer = copy;
+    item->n_answer = ids.len;
+    tp_ids_free(&ids);
+    return status;
+}
+
 int64_t tp_relay_longest_answer(const tp_relay *relay) {
+    if (relay->n_labels == 0) return TP_LONGEST_FREE_ANSWER;
     size_t most = 0;
     for (int i = 0; i < relay->n_labels; i++) {
         const tp_ids *label = tp_layout_label(relay->layout, i);

@@ -53,7 +53,8 @@ tp_var *tp_relay_soft(const tp_relay *relay, tp_tape *tape, tp_var *hidden, cons
 tp_status tp_relay_prompts(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *texts, int64_t n,
                            tp_prompts *prompts);
 
-/* Reading 1, score: log-likelihood of each label's answer, EOS included, after each prompt: scores [n, n_labels]. */
+/* Reading 1, score: log-likelihood of each label's answer, EOS included, after each prompt: scores [n, n_labels]. (With
+ * free answers there are no labels, hence no scores.) */
 tp_status tp_relay_score(const tp_relay *relay, const tp_prompts *prompts, double *scores);
 
 /* The same reading where only the likeliest label is asked for: best [n], and in likelihoods [n] the log-likelihood of
@@ -64,8 +65,15 @@ tp_status tp_relay_best(const tp_relay *relay, const tp_prompts *prompts, int32_
 /* Reading 2, generate: up to max_new greedy tokens after each prompt, as text (owned by the caller) in answers[n]. */
 tp_status tp_relay_generate(const tp_relay *relay, const tp_prompts *prompts, int64_t max_new, char **answers);
 
-/* The number of tokens of the longest label's answer, EOS included: what generate needs for classification. */
+enum { TP_LONGEST_FREE_ANSWER = 48 }; /* tokens, EOS included */
+
+/* The number of tokens of the longest label's answer, EOS included: what generate needs for classification. Without
+ * labels (free answers) TP_LONGEST_FREE_ANSWER. */
 int64_t tp_relay_longest_answer(const tp_relay *relay);
+
+/* Puts into the item what is to be learned of an example: its label's answer, or its first gold answer (cut to
+ * TP_LONGEST_FREE_ANSWER tokens; its ids lie in the arena). */
+tp_status tp_relay_target(const tp_relay *relay, const tp_example *example, tp_arena *arena, tp_layout_item *item);
 
 /* The index of the largest of n scores (the first, if equal). */
 int32_t tp_best_score(const double *scores, int n);

@@ -15,7 +15,7 @@ enum { NEAREST = 3 };
 
 /* The labels' numbers, likeliest first. */
 static int *by_probability(const tp_single *s) {
-    int *order = tp_alloc((size_t)s->n_labels * sizeof *order);
+    int *order = tp_alloc(((size_t)s->n_labels + 1) * sizeof *order);
     for (int i = 0; i < s->n_labels; i++) {
         int at = i;
         while (at > 0 && s->probabilities[i] > s->probabilities[order[at - 1]]) order[at] = order[at - 1], at--;
@@ -57,12 +57,16 @@ static void print(const tp_relay *relay, const tp_single *s, size_t n, bool verb
     char *written = tp_visible_text(s->written, strlen(s->written));
     for (int i = 0; i < s->n_labels; i++)
         if ((int)strlen(relay->label_names[i]) > width) width = (int)strlen(relay->label_names[i]);
-    printf("%s\n\n", relay->label_names[s->best]);
+    if (s->n_labels > 0) printf("%s\n\n", relay->label_names[s->best]);
     for (int i = 0; i < s->n_labels && (verbose || i < 6); i++)
         printf("  %-*s %5.1f %%\n", width, relay->label_names[order[i]], 100 * s->probabilities[order[i]]);
     if (!verbose && s->n_labels > 6) printf("  and %d others (--verbose shows them)\n", s->n_labels - 6);
-    printf("\nwritten by the receiver: \"%s\"%s%s\n", written, s->written_label < 0 ? ", which names no label" : " = ",
-           s->written_label < 0 ? "" : relay->label_names[s->written_label]);
+    if (s->n_labels == 0)
+        printf("%s\n\n", written); /* a free answer */
+    else
+        printf("\nwritten by the receiver: \"%s\"%s%s\n", written,
+               s->written_label < 0 ? ", which names no label" : " = ",
+               s->written_label < 0 ? "" : relay->label_names[s->written_label]);
     printf("sender %.2f ms (%lld tokens%s, layer %d of %d) + bridge %.2f ms + receiver %.2f ms = %.2f ms\n",
            s->ms[TP_PHASE_SENDER], (long long)s->n_tokens, s->truncated ? ", text cut to fit" : "", relay->tap.layer,
            relay->sender->config.n_layers, s->ms[TP_PHASE_BRIDGE], s->ms[TP_PHASE_RECEIVER], total);
@@ -95,7 +99,7 @@ static json_t *nearest_to_json(const tp_relay *relay, const tp_single *s) {
 
 static void print_json(const tp_relay *relay, const tp_single *s, size_t n, bool verbose) {
     json_t *labels = json_array();
-    char **names = tp_alloc((size_t)s->n_labels * sizeof *names),
+    char **names = tp_alloc(((size_t)s->n_labels + 1) * sizeof *names),
          *written = tp_visible_text(s->written, strlen(s->written));
     for (int i = 0; i < s->n_labels; i++) {
         names[i] = tp_visible_text(relay->label_names[i], strlen(relay->label_names[i]));
@@ -103,7 +107,7 @@ static void print_json(const tp_relay *relay, const tp_single *s, size_t n, bool
     }
     json_t *value =
         json_pack("{s:s, s:o, s:s, s:o, s:{s:f, s:f, s:f, s:f}, s:I, s:b, s:{s:I, s:I, s:I}, s:I}", "answer",
-                  names[s->best], "labels", labels, "written", written, "written_label",
+                  s->n_labels > 0 ? names[s->best] : written, "labels", labels, "written", written, "written_label",
                   s->written_label < 0 ? json_null() : json_string(names[s->written_label]), "ms", "sender",
                   s->ms[TP_PHASE_SENDER], "bridge", s->ms[TP_PHASE_BRIDGE], "receiver", s->ms[TP_PHASE_RECEIVER],
                   "write", s->write_ms, "sender_tokens", (json_int_t)s->n_tokens, "truncated", s->truncated, "packet",

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "data/text_lines.h"
+#include "eval/text_scores.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -46,6 +48,7 @@ static tp_tape *frozen_tape(const tp_eval *eval) {
 typedef struct questions {
     tp_prompts prompts;
     const tp_example **rows; /* [prompts.n]; NULL: not known */
+    double part;             /* what free answers to them were worth in part, summed */
 } questions;
 
 /* The prompts of some rows of a split, in the tape's arena. ms (NULL: not measuring) gets the phases' times so far. */
@@ -76,27 +79,36 @@ static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
     return TP_OK;
 }
 
-/* The label that each written answer names. A row's option names it as its letter does; without rows
- * only labels are looked for. */
-static void read_written(const tp_task *task, const tp_asking *a, const questions *q, const tp_ids *ids,
-                         int32_t *labels) {
+/* The label that an answer names. A row's option names it as its letter does; without a row only labels are looked for.
+ * A free answer is right (1), wrong (0) or empty (-1); without a row nothing can be said about it. */
+static int32_t read_answer(const tp_task *task, const tp_example *row, const char *answer, size_t n, double *part) {
+    if (task->kind != TP_TASK_TEXT)
+        return row ? tp_example_parse_answer(task, row, answer, n) : tp_task_parse_answer(task, answer, n);
+    tp_trim(&answer, &n);
+    if (row == NULL || n == 0) return -1;
+    tp_answer_score judged = tp_score_answer(task, row, answer, n);
+    *part += judged.part;
+    return judged.exact;
+}
+
+static void read_written(const tp_task *task, const tp_asking *a, questions *q, const tp_ids *ids, int32_t *labels) {
     for (int64_t i = 0; i < q->prompts.n; i++) {
         size_t n;
         char *answer = tp_tokenizer_decode(a->lm->tokenizer, ids[i].data, ids[i].len, TP_TOKENS_SKIP_SPECIAL, &n);
-        labels[i] =
-            q->rows ? tp_example_parse_answer(task, q->rows[i], answer, n) : tp_task_parse_answer(task, answer, n);
+        labels[i] = read_answer(task, q->rows ? q->rows[i] : NULL, answer, n, &q->part);
         tp_free(answer);
     }
 }
 
 /* Labels in the readings whose labels are not NULL. With `scores` (may be NULL) the score of every label is computed,
  * else only as many as it takes to know the best. Where both readings are wanted, prompts are read once for both. */
-static tp_status ask(const tp_task *task, const tp_asking *a, tp_math math, const questions *q,
+static tp_status ask(const tp_task *task, const tp_asking *a, tp_math math, questions *q,
                      int32_t *const labels[TP_N_READINGS], double *scores) {
     const tp_prompts *p = &q->prompts;
     int n_labels = task->n_labels;
-    tp_ids *answers = tp_alloc((size_t)n_labels * sizeof *answers), *written = tp_alloc((size_t)p->n * sizeof *written);
-    int64_t longest = 0;
+    tp_ids *answers = tp_alloc((size_t)(n_labels + 1) * sizeof *answers),
+           *written = tp_alloc((size_t)p->n * sizeof *written);
+    int64_t longest = task->kind == TP_TASK_TEXT ? TP_LONGEST_FREE_ANSWER : 0;
     for (int i = 0; i < n_labels; i++) {
         answers[i] = *tp_layout_label(a->layout, i); /* the ids stay the layout's */
         if ((int64_t)answers[i].len > longest) longest = (int64_t)answers[i].len;
@@ -119,23 +131,30 @@ tp_status tp_ask_prompts(const tp_task *task, const tp_asking *asking, tp_math m
     return ask(task, asking, math, &(questions){.prompts = *prompts}, wanted, scores);
 }
 
+/* Free answers are only written: there are no labels to score. */
+static bool takes_reading(const tp_eval *eval, tp_reading reading) {
+    return reading == TP_READ_GENERATE || eval->task->kind != TP_TASK_TEXT;
+}
+
 /* ---- all rows ---- */
 
 /* Labels of the first n rows of a split; of readings whose labels are NULL nothing is computed. scores [n, n_labels] is
  * filled by the reading of that name, and may be NULL. */
 static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *set, size_t n,
-                          int32_t *const labels[TP_N_READINGS], double *scores, int64_t *n_truncated, bool show) {
+                          int32_t *const labels[TP_N_READINGS], double *scores, int64_t *n_truncated, double *part,
+                          bool show) {
     tp_tape *tape = frozen_tape(eval);
     tp_status status = TP_OK;
     for (size_t from = 0; from < n && status == TP_OK; from += TP_ASK_BATCH) {
         int64_t some = n - from < TP_ASK_BATCH ? (int64_t)(n - from) : TP_ASK_BATCH, items[TP_ASK_BATCH];
         for (int64_t i = 0; i < some; i++) items[i] = (int64_t)from + i;
-        questions q;
+        questions q = {.part = 0};
         status = make_prompts(eval, a, tape, set, items, some, NULL, &q, n_truncated);
         double *mine = scores ? scores + from * (size_t)eval->task->n_labels : NULL;
         int32_t *here[TP_N_READINGS] = {NULL};
         for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++) here[r] = labels[r] ? labels[r] + from : NULL;
         if (status == TP_OK) status = ask(eval->task, a, tape->math, &q, here, mine);
+        *part += q.part;
         if (show) tp_progress_update(eval->progress, (double)(from + (size_t)some), 0, "%s", "");
         if (status == TP_OK) status = tp_eval_stopped(eval);
     }
@@ -146,8 +165,9 @@ static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *s
 tp_status tp_ask_accuracy(tp_eval *eval, const tp_asking *asking, const tp_dataset *set, size_t n, double *accuracy) {
     int32_t *labels = tp_alloc(n * sizeof *labels);
     int64_t n_truncated = 0, right = 0;
-    tp_status status =
-        ask_rows(eval, asking, set, n, (int32_t *[TP_N_READINGS]){[TP_READ_SCORE] = labels}, NULL, &n_truncated, false);
+    double part = 0;
+    tp_status status = ask_rows(eval, asking, set, n, (int32_t *[TP_N_READINGS]){[TP_READ_SCORE] = labels}, NULL,
+                                &n_truncated, &part, false);
     for (size_t i = 0; i < n; i++) right += labels[i] == set->examples[i].label;
     *accuracy = n > 0 ? (double)right / (double)n : 0;
     tp_free(labels);
@@ -157,8 +177,9 @@ tp_status tp_ask_accuracy(tp_eval *eval, const tp_asking *asking, const tp_datas
 tp_status tp_ask_scores(tp_eval *eval, const tp_asking *asking, const tp_dataset *set, size_t n, double *scores) {
     int32_t *labels = tp_alloc(n * sizeof *labels);
     int64_t n_truncated = 0;
+    double part = 0;
     tp_status status = ask_rows(eval, asking, set, n, (int32_t *[TP_N_READINGS]){[TP_READ_SCORE] = labels}, scores,
-                                &n_truncated, false);
+                                &n_truncated, &part, false);
     tp_free(labels);
     return status;
 }
@@ -197,7 +218,7 @@ static tp_status time_single(tp_eval *eval, const tp_asking *a, tp_tape *tape, t
         wanted[reading] = labels;
         for (int64_t i = 0; i < batch; i++) items[i] = (spread(eval, k < 0 ? 0 : k, n) + i) % n_test;
         double ms[TP_N_PHASES] = {0};
-        questions q;
+        questions q = {.part = 0};
         status = make_prompts(eval, a, tape, &eval->task->test, items, batch, ms, &q, &ignored);
         double began = tp_now();
         if (status == TP_OK) status = ask(eval->task, a, tape->math, &q, wanted, NULL);
@@ -224,7 +245,7 @@ static tp_status time_batches(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
         wanted[reading] = labels;
         double ms[TP_N_PHASES] = {0};
         for (int64_t i = 0; i < some; i++) items[i] = spread(eval, b + i * TIMED_BATCHES, some * TIMED_BATCHES);
-        questions q;
+        questions q = {.part = 0};
         double began = tp_now();
         TP_TRY(make_prompts(eval, a, tape, &eval->task->test, items, some, ms, &q, &ignored));
         TP_TRY(ask(eval->task, a, tape->math, &q, wanted, NULL));
@@ -241,6 +262,7 @@ static tp_status take_times(tp_eval *eval, const tp_asking *a, tp_method_result 
     tp_tape *tape = frozen_tape(eval);
     tp_status status = TP_OK;
     for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS && status == TP_OK; r++) {
+        if (!takes_reading(eval, r)) continue;
         status = time_single(eval, a, tape, r, &result->readings[r]);
         if (status == TP_OK && eval->timed_batch == 0) status = time_batches(eval, a, tape, r, &result->readings[r]);
     }
@@ -248,19 +270,32 @@ static tp_status take_times(tp_eval *eval, const tp_asking *a, tp_method_result 
     return status;
 }
 
+/* What free answers are worth in part: the mean that stands beside the share of right ones. */
+static void note_parts(const tp_eval *eval, double part, size_t n, tp_method_result *result) {
+    static const char *const names[] = {[TP_ANSWER_WORDS] = "F1", [TP_ANSWER_CODE] = "digits right"};
+    if (eval->task->kind != TP_TASK_TEXT || eval->task->answer_form == TP_ANSWER_NUMBER || n == 0) return;
+    char *older = result->note;
+    result->note = tp_format("%s %.1f %%%s%s", names[eval->task->answer_form], 100 * part / (double)n,
+                             older ? "; " : "", older ? older : "");
+    tp_free(older);
+}
+
 tp_status tp_ask_all(tp_eval *eval, const tp_asking *asking, tp_method_result *result) {
-    /* a choice's answer means another option in each row */
-    bool once = asking->constant && eval->task->kind != TP_TASK_CHOICE;
+    /* a choice's answer means another option in each row, and a free answer is judged by each row's own */
+    bool once = asking->constant && eval->task->kind == TP_TASK_CLASSES;
     size_t n = eval->task->test.n, asked = once && n > 0 ? 1 : n;
     int32_t *labels[TP_N_READINGS] = {NULL};
+    double part = 0;
     for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++) {
+        if (!takes_reading(eval, r)) continue;
         result->readings[r].predictions = tp_predictions_new(n);
         labels[r] = result->readings[r].predictions.labels;
     }
     tp_progress_begin(eval->progress, eval->doing, (double)asked, "texts", NULL);
-    TP_TRY(ask_rows(eval, asking, &eval->task->test, asked, labels, asking->scores, &result->n_truncated, true));
+    TP_TRY(ask_rows(eval, asking, &eval->task->test, asked, labels, asking->scores, &result->n_truncated, &part, true));
     tp_progress_end(eval->progress);
+    note_parts(eval, part, asked, result);
     for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++)
-        for (size_t i = asked; i < n; i++) labels[r][i] = labels[r][0];
+        for (size_t i = asked; labels[r] && i < n; i++) labels[r][i] = labels[r][0];
     return n > 0 && !asking->untimed ? take_times(eval, asking, result) : TP_OK;
 }

@@ -97,18 +97,21 @@ static tp_status text_bytes(tp_eval *eval, tp_method_result *result) {
 }
 
 const tp_method tp_method_first_tokens = {.name = "first_tokens",
+                                          .free_answers = true,
                                           .title = "receiver, first M tokens",
                                           .group = TP_GROUP_RECEIVER,
                                           .needs = TP_NEEDS_RECEIVER,
                                           .run = first_tokens};
 
 const tp_method tp_method_last_tokens = {.name = "last_tokens",
+                                         .free_answers = true,
                                          .title = "receiver, last M tokens",
                                          .group = TP_GROUP_RECEIVER,
                                          .needs = TP_NEEDS_RECEIVER,
                                          .run = last_tokens};
 
 const tp_method tp_method_text_bytes = {.name = "text_bytes",
+                                        .free_answers = true,
                                         .title = "receiver, packet's bytes",
                                         .group = TP_GROUP_RECEIVER,
                                         .needs = TP_NEEDS_RECEIVER,

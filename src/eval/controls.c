@@ -143,18 +143,33 @@ static tp_status alone(tp_eval *eval, tp_method_result *result) {
     return status;
 }
 
-const tp_method tp_method_zero = {
-    .name = "zero", .title = "zero packet", .needs = NEEDS, .seeded = true, .group = TP_GROUP_CONTROL, .run = zeros};
+const tp_method tp_method_zero = {.name = "zero",
+                                  .free_answers = true,
+                                  .title = "zero packet",
+                                  .needs = NEEDS,
+                                  .seeded = true,
+                                  .group = TP_GROUP_CONTROL,
+                                  .run = zeros};
 
-const tp_method tp_method_noise = {
-    .name = "noise", .title = "noise packet", .needs = NEEDS, .seeded = true, .group = TP_GROUP_CONTROL, .run = noise};
+const tp_method tp_method_noise = {.name = "noise",
+                                   .free_answers = true,
+                                   .title = "noise packet",
+                                   .needs = NEEDS,
+                                   .seeded = true,
+                                   .group = TP_GROUP_CONTROL,
+                                   .run = noise};
 
 const tp_method tp_method_shuffled = {.name = "shuffled",
+                                      .free_answers = true,
                                       .title = "shuffled source",
                                       .needs = NEEDS,
                                       .seeded = true,
                                       .group = TP_GROUP_CONTROL,
                                       .run = shuffled};
 
-const tp_method tp_method_receiver_alone = {
-    .name = "alone", .title = "receiver alone", .needs = TP_NEEDS_RECEIVER, .group = TP_GROUP_CONTROL, .run = alone};
+const tp_method tp_method_receiver_alone = {.name = "alone",
+                                            .free_answers = true,
+                                            .title = "receiver alone",
+                                            .needs = TP_NEEDS_RECEIVER,
+                                            .group = TP_GROUP_CONTROL,
+                                            .run = alone};

@@ -60,6 +60,8 @@ static tp_status run_methods(const tp_evaluate_options *o, tp_eval *eval, tp_res
     eval->found = mine;
     for (int m = 0; tp_methods[m]; m++) done[m] = o->keep && tp_results_get(mine, tp_methods[m]);
     for (int m = 0; tp_methods[m]; m++) done[m] = done[m] || (o->wanted && !o->wanted[m]);
+    for (int m = 0; o->task->kind == TP_TASK_TEXT && tp_methods[m]; m++)
+        done[m] = done[m] || !tp_methods[m]->free_answers; /* there are no labels to choose from */
     for (int m = 0; tp_methods[m]; m++)
         if (tp_methods[m] == &tp_method_joint) eval->kept->wants_scores = !done[m];
     tp_status status = TP_OK;

@@ -102,6 +102,7 @@ static tp_status run(tp_eval *eval, tp_method_result *result) {
 }
 
 const tp_method tp_method_bridge = {.name = "bridge",
+                                    .free_answers = true,
                                     .title = "bridge",
                                     .group = TP_GROUP_BRIDGE,
                                     .needs = TP_NEEDS_SENDER | TP_NEEDS_RECEIVER | TP_NEEDS_BRIDGE | TP_NEEDS_TRAINING,

@@ -106,7 +106,8 @@ typedef struct tp_method {
     const char *title; /* for tables: "probe on mean state" */
     tp_group group;
     unsigned needs;
-    bool seeded; /* its answers depend on the run (its seed, its bridge): not the same for all runs of a recipe */
+    bool seeded;       /* its answers depend on the run (its seed, its bridge): not the same for all runs of a recipe */
+    bool free_answers; /* it can be asked for more than labels (tasks of kind text) */
     tp_status (*run)(tp_eval *eval, tp_method_result *result);
 } tp_method;
 

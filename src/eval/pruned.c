@@ -116,6 +116,7 @@ static tp_status run(tp_eval *eval, tp_method_result *result) {
 }
 
 const tp_method tp_method_pruned = {.name = "pruned",
+                                    .free_answers = true,
                                     .title = "text pruned to M tokens",
                                     .group = TP_GROUP_WRITTEN,
                                     .needs = TP_NEEDS_SENDER | TP_NEEDS_RECEIVER,

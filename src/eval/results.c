@@ -36,15 +36,21 @@ static json_t *describe(const tp_eval *eval) {
     const tp_trained_bridge *trained = relay->trained;
     json_t *labels = json_array();
     for (int32_t i = 0; i < task->n_labels; i++) json_array_append_new(labels, text_to_json(task->labels[i].name));
-    return json_pack("{s:o, s:o, s:o, s:b, s:o, s:s, s:s, s:s, s:I, s:o, s:o, s:i, s:i, s:s, s:I, s:I, s:I, s:o}",
-                     "task", text_to_json(task->name), "title", text_to_json(task->title), "source",
-                     text_to_json(task->source), "synthetic", task->synthetic, "labels", labels, "train",
-                     task->train.fingerprint, "valid", task->valid.fingerprint, "test", task->test.fingerprint,
-                     "overlap", (json_int_t)task->n_overlap, "sender", describe_model(relay->sender), "receiver",
-                     describe_model(relay->receiver), "layer", relay->tap.layer, "soft_tokens",
-                     relay->recipe->bridge.soft_tokens, "bridge", trained ? trained->fingerprint : "", "seed",
-                     (json_int_t)eval->seed, "timed", (json_int_t)eval->n_timed, "prompt_steps",
-                     (json_int_t)eval->prompt_steps, "recipe", tp_recipe_to_json(relay->recipe));
+    if (task->kind == TP_TASK_TEXT) { /* what stands for labels: see tp_results */
+        json_array_append_new(labels, json_string("wrong"));
+        json_array_append_new(labels, json_string("right"));
+    }
+    json_t *subject = json_pack(
+        "{s:o, s:o, s:o, s:b, s:o, s:s, s:s, s:s, s:I, s:o, s:o, s:i, s:i, s:s, s:I, s:I, s:I, s:o}", "task",
+        text_to_json(task->name), "title", text_to_json(task->title), "source", text_to_json(task->source), "synthetic",
+        task->synthetic, "labels", labels, "train", task->train.fingerprint, "valid", task->valid.fingerprint, "test",
+        task->test.fingerprint, "overlap", (json_int_t)task->n_overlap, "sender", describe_model(relay->sender),
+        "receiver", describe_model(relay->receiver), "layer", relay->tap.layer, "soft_tokens",
+        relay->recipe->bridge.soft_tokens, "bridge", trained ? trained->fingerprint : "", "seed",
+        (json_int_t)eval->seed, "timed", (json_int_t)eval->n_timed, "prompt_steps", (json_int_t)eval->prompt_steps,
+        "recipe", tp_recipe_to_json(relay->recipe));
+    if (task->kind == TP_TASK_TEXT) json_object_set_new(subject, "free_answers", json_true());
+    return subject;
 }
 
 /* Reads what tables show of the subject. */
@@ -56,6 +62,7 @@ static tp_status read_subject(tp_results *r, const char *file) {
     r->task = tp_json_text(&subject, "task", "");
     r->title = tp_json_text(&subject, "title", "");
     r->synthetic = tp_json_bool(&subject, "synthetic", false);
+    r->free_answers = tp_json_bool(&subject, "free_answers", false);
     r->layer = (int)tp_json_int(&subject, "layer", 0, 0, 1 << 20);
     r->soft_tokens = (int)tp_json_int(&subject, "soft_tokens", 0, 0, 1 << 20);
     r->seed = (uint64_t)tp_json_int(&subject, "seed", 0, 0, INT64_MAX);
@@ -79,9 +86,10 @@ tp_results *tp_results_new(const tp_eval *eval, const char *run) {
     *r = (tp_results){.run = tp_strdup(run), .subject = describe(eval)};
     r->truth.n = eval->task->test.n;
     r->truth.examples = tp_alloc(r->truth.n * sizeof *r->truth.examples);
-    for (size_t i = 0; i < r->truth.n; i++)
-        r->truth.examples[i] =
-            (tp_example){.label = eval->task->test.examples[i].label, .id = eval->task->test.examples[i].id};
+    for (size_t i = 0; i < r->truth.n; i++) {
+        const tp_example *row = &eval->task->test.examples[i];
+        r->truth.examples[i] = (tp_example){.label = row->label < 0 ? 1 : row->label, .id = row->id};
+    }
     read_subject(r, run);
     return r;
 }

@@ -9,12 +9,16 @@
 
 enum { TP_MOST_METHODS = 64 };
 
+/* Of a task with free answers two labels stand for what became of them: 0 wrong, 1 right (the truth of every row), and
+ * -1 where nothing was written. So accuracy is the share of exact answers, and rows are compared like those of any
+ * task. */
 typedef struct tp_results {
     char *run;       /* the folder, for people; owned */
     json_t *subject; /* what was evaluated: task, data, models, recipe, bridge, seed; owned */
     /* what tables show of the subject; texts are borrowed from it */
     const char *task, *title, *sender, *receiver;
     bool synthetic;
+    bool free_answers;                /* of the task: see above */
     int layer, n_layers, soft_tokens; /* tapped, of the sender; M */
     uint64_t seed;
     size_t n_overlap;

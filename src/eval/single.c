@@ -73,12 +73,13 @@ static tp_status pass(const tp_relay *relay, tp_tape *const tapes[2], const char
     out->ms[TP_PHASE_BRIDGE] = (at[2] - at[1]) * 1e3;
     out->ms[TP_PHASE_RECEIVER] = (at[4] - at[2]) * 1e3;
     out->write_ms = (at[3] - at[2] + at[5] - at[4]) * 1e3;
+    if (relay->n_labels == 0) out->ms[TP_PHASE_RECEIVER] = out->write_ms; /* writing is all it does */
     return TP_OK;
 }
 
 tp_status tp_single_run(const tp_relay *relay, const tp_task *task, const char *text, size_t n, tp_single *out) {
     *out = (tp_single){.n_labels = relay->n_labels, .soft_tokens = relay->recipe->bridge.soft_tokens};
-    out->probabilities = tp_alloc((size_t)relay->n_labels * sizeof *out->probabilities);
+    out->probabilities = tp_alloc(((size_t)relay->n_labels + 1) * sizeof *out->probabilities);
     tp_tape *tapes[2] = {tp_tape_new(relay->recipe->math), tp_tape_new(relay->recipe->math)};
     tapes[0]->frozen = tapes[1]->frozen = true;
     tp_status status = TP_OK;
@@ -90,6 +91,8 @@ tp_status tp_single_run(const tp_relay *relay, const tp_task *task, const char *
         tp_single_free(out);
         return status;
     }
+    out->written_label = -1;
+    if (relay->n_labels == 0) return TP_OK; /* free answers: what was written is all */
     out->best = tp_best_score(out->probabilities, out->n_labels);
     to_probabilities(out->probabilities, out->n_labels);
     tp_label *labels = tp_alloc((size_t)relay->n_labels * sizeof *labels);

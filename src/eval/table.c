@@ -39,9 +39,10 @@ static void add_heading(tp_str *out, const tp_results *const *runs, size_t n_run
     if (r->synthetic)
         tp_str_append_text(out,
                            "SYNTHETIC data: these numbers say that the machinery works, nothing about real texts.\n");
-    tp_str_appendf(out, "%zu test rows, %d labels; sender %s, layer %d of %d; receiver %s; %d soft tokens; seed%s",
-                   r->truth.n, r->n_labels, sender, r->layer, r->n_layers, receiver, r->soft_tokens,
-                   n_runs > 1 ? "s" : "");
+    char answers[32] = "free answers: all or nothing";
+    if (!r->free_answers) snprintf(answers, sizeof answers, "%d labels", r->n_labels);
+    tp_str_appendf(out, "%zu test rows, %s; sender %s, layer %d of %d; receiver %s; %d soft tokens; seed%s", r->truth.n,
+                   answers, sender, r->layer, r->n_layers, receiver, r->soft_tokens, n_runs > 1 ? "s" : "");
     for (size_t k = 0; k < n_runs; k++) tp_str_appendf(out, "%s %llu", k ? "," : "", (unsigned long long)runs[k]->seed);
     tp_str_append_text(out, "\n\n");
     tp_free(sender);

@@ -204,13 +204,22 @@ static tp_status thoughts(tp_eval *eval, tp_method_result *result) {
 
 enum { NEEDS = TP_NEEDS_SENDER | TP_NEEDS_RECEIVER };
 
-const tp_method tp_method_relay_word = {
-    .name = "relay_word", .title = "text relay, one word", .group = TP_GROUP_WRITTEN, .needs = NEEDS, .run = word};
+const tp_method tp_method_relay_word = {.name = "relay_word",
+                                        .free_answers = true,
+                                        .title = "text relay, one word",
+                                        .group = TP_GROUP_WRITTEN,
+                                        .needs = NEEDS,
+                                        .run = word};
 
-const tp_method tp_method_text_relay = {
-    .name = "text_relay", .title = "text relay, one line", .group = TP_GROUP_WRITTEN, .needs = NEEDS, .run = line};
+const tp_method tp_method_text_relay = {.name = "text_relay",
+                                        .free_answers = true,
+                                        .title = "text relay, one line",
+                                        .group = TP_GROUP_WRITTEN,
+                                        .needs = NEEDS,
+                                        .run = line};
 
 const tp_method tp_method_relay_long = {.name = "relay_long",
+                                        .free_answers = true,
                                         .title = "text relay, 50 tokens",
                                         .group = TP_GROUP_WRITTEN,
                                         .needs = NEEDS,

@@ -42,18 +42,21 @@ static tp_status receiver(tp_eval *eval, tp_method_result *result) {
 }
 
 const tp_method tp_method_sender = {.name = "sender",
+                                    .free_answers = true,
                                     .title = "sender reads the text",
                                     .group = TP_GROUP_SENDER,
                                     .needs = TP_NEEDS_SENDER,
                                     .run = sender};
 
 const tp_method tp_method_sender_plain = {.name = "sender_plain",
+                                          .free_answers = true,
                                           .title = "sender, no list of labels",
                                           .group = TP_GROUP_SENDER,
                                           .needs = TP_NEEDS_SENDER,
                                           .run = sender_plain};
 
 const tp_method tp_method_receiver = {.name = "receiver",
+                                      .free_answers = true,
                                       .title = "receiver reads the text",
                                       .group = TP_GROUP_RECEIVER,
                                       .needs = TP_NEEDS_RECEIVER,

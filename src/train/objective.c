@@ -3,13 +3,12 @@
 
 #include <math.h>
 
-/* Logits at the rows that predict the answers' tokens, [n_targets, vocab_size]. */
-static tp_status answer_logits(const tp_relay *r, tp_tape *tape, tp_var *soft, const tp_example *const *examples,
-                               int64_t n, tp_layout_batch *batch, tp_var **logits) {
+tp_status tp_answer_logits(const tp_relay *r, tp_tape *tape, tp_var *soft, const tp_example *const *examples, int64_t n,
+                           tp_layout_batch *batch, tp_var **logits) {
     tp_layout_item *items = tp_arena_alloc(tape->arena, (size_t)n * sizeof *items);
     for (int64_t i = 0; i < n; i++) {
-        const tp_ids *answer = tp_layout_label(r->layout, examples[i]->label);
-        items[i] = (tp_layout_item){examples[i]->text, examples[i]->len, answer->data, answer->len};
+        items[i] = (tp_layout_item){.text = examples[i]->text, .len = examples[i]->len};
+        TP_TRY(tp_relay_target(r, examples[i], tape->arena, &items[i]));
     }
     int m = r->recipe->bridge.soft_tokens;
     TP_TRY(r->prefix ? tp_layout_build_behind_prefix(r->layout, tape->arena, items, n, m, batch)
@@ -43,7 +42,7 @@ tp_status tp_objective(const tp_relay *relay, tp_tape *tape, tp_var *soft, const
     tp_layout_batch batch;
     tp_var *logits, *terms[TP_MAX_LOSSES];
     float weights[TP_MAX_LOSSES];
-    TP_TRY(answer_logits(relay, tape, soft, examples, n, &batch, &logits));
+    TP_TRY(tp_answer_logits(relay, tape, soft, examples, n, &batch, &logits));
     for (int i = 0; i < TP_N_LOSSES; i++) values->losses[i] = NAN;
     int n_terms = 0;
     for (int i = 0; i < recipe->n_losses; i++) {

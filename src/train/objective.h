@@ -16,4 +16,9 @@ typedef struct tp_objective_values {
 tp_status tp_objective(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *examples, int64_t n,
                        int64_t step, tp_var **loss, tp_objective_values *values);
 
+/* The receiver's logits at the rows that predict the tokens of the examples' answers, [batch->n_targets, vocab_size].
+ */
+tp_status tp_answer_logits(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *examples,
+                           int64_t n, tp_layout_batch *batch, tp_var **logits);
+
 #endif

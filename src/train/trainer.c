@@ -130,14 +130,12 @@ static tp_status check_task(const run *r) {
         return tp_fail(TP_ERR_ARGUMENT, "the recipe's layout \"%s\" has no place {soft}: there is nothing to train",
                        r->recipe->layout);
     TP_TRY(tp_task_needs_train(task));
-    if (task->kind == TP_TASK_TEXT)
-        return tp_fail(TP_ERR_ARGUMENT,
-                       "the task %s has free answers; a bridge is trained on tasks with labels or options", task->name);
     if (task->valid.n == 0)
         return tp_fail(TP_ERR_ARGUMENT,
                        "the task %s has no validation rows to choose the best bridge by: its %zu training rows are too "
                        "few to carve some out (`task.valid_fraction`)",
                        task->name, task->train.n);
+    if (task->kind == TP_TASK_TEXT) return TP_OK; /* the rest is about labels */
     int64_t *rows = tp_alloc((size_t)task->n_labels * sizeof *rows);
     for (size_t i = 0; i < task->train.n; i++) rows[task->train.examples[i].label]++;
     int32_t empty = 0, an_empty_one = 0;
@@ -218,7 +216,8 @@ static tp_status prepare(run *r) {
     bound -= tp_state_cache_describe(r->valid_states).most_bytes;
     TP_TRY(open_states(r, &o->task->train, "train", bound, &r->train_states));
     TP_TRY(make_bridge(r));
-    r->sampler = tp_sampler_new(o->task->train.examples, o->task->train.n, o->task->n_labels, r->recipe->balanced,
+    r->sampler = tp_sampler_new(o->task->train.examples, o->task->train.n, o->task->n_labels,
+                                r->recipe->balanced && o->task->n_labels > 0, /* free answers have no classes */
                                 r->recipe->seed);
     r->adamw =
         tp_adamw_new(&r->relay->bridge->params, &(tp_adamw_options){.beta1 = r->recipe->optimiser.beta1,
@@ -265,9 +264,9 @@ static tp_status quick_look(run *r) {
     const tp_task *task = r->o->task;
     tp_quick_look look;
     TP_TRY(tp_quick_evaluate(r->relay, r->valid_states, task, r->recipe->quick_eval.examples, r->step, &look));
-    tp_progress_say(r->o->progress,
-                    "step %lld  quick look: %.1f %% of %lld right, %.1f %% of answers different, by class %s",
-                    (long long)r->step, 100 * look.accuracy, (long long)look.n, 100 * look.diversity, look.by_class);
+    tp_progress_say(r->o->progress, "step %lld  quick look: %.1f %% of %lld right, %.1f %% of answers different%s%s",
+                    (long long)r->step, 100 * look.accuracy, (long long)look.n, 100 * look.diversity,
+                    look.by_class[0] ? ", by class " : "", look.by_class);
     tp_progress_say(r->o->progress, "    %s", look.samples);
     return tp_log_add(r->log_path, json_pack("{s:I, s:{s:I, s:f, s:f, s:o}}", "step", (json_int_t)r->step, "quick", "n",
                                              (json_int_t)look.n, "accuracy", look.accuracy, "diversity", look.diversity,

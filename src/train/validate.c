@@ -2,6 +2,8 @@
 #include "train/validate.h"
 
 #include "base/mem.h"
+#include "data/text_lines.h"
+#include "train/objective.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,6 +23,49 @@ static tp_status prompts_of(const tp_relay *relay, tp_state_cache *states, tp_ta
     return tp_relay_prompts(relay, tape, soft, texts, n, prompts);
 }
 
+/* Labels: the likeliest one, and the likelihood of the right one. */
+static tp_status judge_labels(const tp_relay *relay, tp_state_cache *states, tp_tape *tape,
+                              const tp_example *const *rows, const int64_t *indices, int64_t n, int64_t *right,
+                              double *nll) {
+    int32_t truth[ROWS_AT_ONCE], best[ROWS_AT_ONCE];
+    double likelihoods[ROWS_AT_ONCE];
+    tp_prompts prompts;
+    for (int64_t i = 0; i < n; i++) truth[i] = rows[i]->label;
+    TP_TRY(prompts_of(relay, states, tape, rows, indices, n, &prompts));
+    TP_TRY(tp_relay_best(relay, &prompts, best, truth, likelihoods));
+    for (int64_t i = 0; i < n; i++) {
+        *right += best[i] == truth[i];
+        *nll -= likelihoods[i];
+    }
+    return TP_OK;
+}
+
+/* Free answers: the gold one's likelihood; where each of its tokens is the likeliest, it is what would be written. */
+static tp_status judge_answers(const tp_relay *relay, tp_state_cache *states, tp_tape *tape,
+                               const tp_example *const *rows, const int64_t *indices, int64_t n, int64_t *right,
+                               double *nll) {
+    const int64_t *offsets;
+    tp_layout_batch batch;
+    tp_var *logits;
+    tp_tape_reset(tape);
+    tp_var *hidden = tp_state_cache_fetch(states, tape, indices, n, &offsets);
+    tp_var *soft = tp_layout_has_soft(relay->layout) ? tp_relay_soft(relay, tape, hidden, offsets, n) : NULL;
+    TP_TRY(tp_answer_logits(relay, tape, soft, rows, n, &batch, &logits));
+    for (int64_t s = 0; s < n; s++) {
+        bool all = true;
+        for (int64_t t = batch.target_offsets[s]; t < batch.target_offsets[s + 1]; t++) {
+            const float *x = logits->data + t * logits->cols;
+            double most = x[0], sum = 0;
+            for (int64_t v = 1; v < logits->cols; v++) most = x[v] > most ? x[v] : most;
+            for (int64_t v = 0; v < logits->cols; v++) sum += exp(x[v] - most);
+            *nll += log(sum) + most - x[batch.targets[t]];
+            all = all && x[batch.targets[t]] >= most;
+        }
+        *right += all;
+    }
+    return TP_OK;
+}
+
 tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_dataset *set, int64_t n,
                       tp_validation *result) {
     *result = (tp_validation){.n = n};
@@ -32,19 +77,9 @@ tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_da
     for (int64_t from = 0; from < n && status == TP_OK; from += ROWS_AT_ONCE) {
         int64_t some = n - from < ROWS_AT_ONCE ? n - from : ROWS_AT_ONCE, indices[ROWS_AT_ONCE];
         const tp_example *rows[ROWS_AT_ONCE];
-        int32_t truth[ROWS_AT_ONCE], best[ROWS_AT_ONCE];
-        double likelihoods[ROWS_AT_ONCE];
-        for (int64_t i = 0; i < some; i++) {
-            indices[i] = from + i, rows[i] = &set->examples[from + i];
-            truth[i] = rows[i]->label;
-        }
-        tp_prompts prompts;
-        status = prompts_of(relay, states, tape, rows, indices, some, &prompts);
-        if (status == TP_OK) status = tp_relay_best(relay, &prompts, best, truth, likelihoods);
-        for (int64_t i = 0; status == TP_OK && i < some; i++) {
-            right += best[i] == truth[i];
-            nll -= likelihoods[i];
-        }
+        for (int64_t i = 0; i < some; i++) indices[i] = from + i, rows[i] = &set->examples[from + i];
+        status = (relay->n_labels > 0 ? judge_labels : judge_answers)(relay, states, tape, rows, indices, some, &right,
+                                                                      &nll);
     }
     tp_tape_free(tape);
     result->accuracy = n > 0 ? (double)right / (double)n : 0;
@@ -62,21 +97,32 @@ static void add(char *text, size_t size, const char *format, ...) {
     va_end(args);
 }
 
+static bool is_right(const tp_task *task, const tp_example *row, const char *answer) {
+    if (task->kind != TP_TASK_TEXT) return tp_example_parse_answer(task, row, answer, strlen(answer)) == row->label;
+    size_t n = strlen(answer);
+    tp_trim(&answer, &n);
+    for (const char *const *gold = row->answers; *gold; gold++)
+        if (strlen(*gold) == n && memcmp(*gold, answer, n) == 0) return true;
+    return false;
+}
+
 static void summarise(const tp_task *task, const int64_t *which, char **answers, int64_t n, tp_quick_look *look) {
     int64_t *right = tp_alloc((size_t)task->n_labels * sizeof *right),
             *seen = tp_alloc((size_t)task->n_labels * sizeof *seen);
     int64_t different = 0, n_right = 0;
     for (int64_t i = 0; i < n; i++) {
         const tp_example *row = &task->valid.examples[which[i]];
-        bool ok = tp_task_parse_answer(task, answers[i], strlen(answers[i])) == row->label, first = true;
+        bool ok = is_right(task, row, answers[i]), first = true;
         for (int64_t j = 0; j < i && first; j++) first = strcmp(answers[i], answers[j]) != 0;
         different += first;
         n_right += ok;
-        seen[row->label]++;
-        right[row->label] += ok;
+        if (row->label >= 0) {
+            seen[row->label]++;
+            right[row->label] += ok;
+        }
         if (i < 3)
             add(look->samples, sizeof look->samples, "%s\"%.60s\" -> \"%.30s\" (%s)", i ? "; " : "", row->text,
-                answers[i], task->labels[row->label].name);
+                answers[i], tp_example_answer(task, row));
     }
     for (int32_t c = 0; c < task->n_labels; c++)
         if (seen[c] > 0)

@@ -7,8 +7,8 @@
 
 typedef struct tp_validation {
     int64_t n;
-    double accuracy; /* of the likeliest label */
-    double loss;     /* mean negative log-likelihood of the right label's answer, nats */
+    double accuracy; /* of the likeliest label; free answers: share whose first gold answer is written word for word */
+    double loss;     /* mean negative log-likelihood of the right label's (the first gold) answer, nats */
 } tp_validation;
 
 /* The first n rows of the set, whose states the cache gives. */
@@ -17,7 +17,8 @@ tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_da
 
 typedef struct tp_quick_look {
     int64_t n;
-    double accuracy;    /* of generated answers, parsed; an answer that names no label is wrong */
+    double accuracy;    /* of generated answers, parsed; an answer that names no label is wrong. A free answer is right
+                           if it is one of the gold answers, capitals and all */
     double diversity;   /* different answers / answers */
     char by_class[512]; /* "human 80 %, number 100 %, ..." */
     char samples[512];  /* a few texts with what the receiver said */
