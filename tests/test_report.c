@@ -481,6 +481,29 @@ static void one_run_with_little_in_it_is_enough(void **state) {
     tp_free(page);
 }
 
+/* Labels of free answers say right or wrong: no verdict about blind answers, no confusion of classes, no level. */
+static void free_answers_have_no_classes(void **state) {
+    (void)state;
+    static const char *const marks[] = {"wrong", "right"};
+    made_run run = trec_run("free/a", 5);
+    run.labels = marks;
+    run.n_labels = 2;
+    make_run(dir, &run);
+    char path[600];
+    snprintf(path, sizeof path, "%s/free/a/eval.json", dir);
+    json_t *value = tp_json_load_file(path);
+    check_not_null(value);
+    json_object_set_new(json_object_get(value, "subject"), "free_answers", json_true());
+    check_ok(tp_json_save_file(value, path));
+    json_decref(value);
+    char *page = page_of("free", TP_REPORT_HTML);
+    check_markup(page);
+    expect_not(page, "gains what it gains from the source</th>");
+    expect_not(page, "What is mistaken for what");
+    expect_not(page, "the most frequent label:");
+    tp_free(page);
+}
+
 static void many_classes_fit(void **state) {
     (void)state;
     static char names[77][32];
@@ -620,6 +643,7 @@ int main(void) {
         cmocka_unit_test(p_values_are_those_of_the_evaluation),
         cmocka_unit_test(hostile_names_stay_text),
         cmocka_unit_test(one_run_with_little_in_it_is_enough),
+        cmocka_unit_test(free_answers_have_no_classes),
         cmocka_unit_test(many_classes_fit),
         cmocka_unit_test(sweeps_become_curves),
         cmocka_unit_test(mistakes_get_one_sentence),

@@ -60,6 +60,7 @@ static tp_claim communicates(const tp_report_group *g) {
     size_t n_controls = 0, n_failed = 0;
     for (size_t i = 0; g->bridge && i < g->summary.n; i++) n_controls += is_control(g, &g->summary.rows[i]);
     if (n_controls == 0) return (tp_claim){0};
+    if (g->results[0]->free_answers) return (tp_claim){0}; /* what blind answers get cannot be told from labels */
     tp_str fallen = {0}, alive = {0};
     double blind, bridge_blind;
     char a[TP_NUMBER_SIZE], b[TP_NUMBER_SIZE];

@@ -43,8 +43,9 @@ static void chart(tp_doc *doc, const tp_report_group *g) {
     char top[TP_NUMBER_SIZE], ours[TP_NUMBER_SIZE], level[TP_NUMBER_SIZE];
     char *reference = majority ? tp_format("the most frequent label: %s %%", tp_number_percent(majority->mean, level))
                                : tp_format("any label: %s %%", tp_number_fixed(100.0 / fmax(r->n_labels, 1), 1, level));
-    char *svg =
-        tp_chart_bars(r->title, bars, n, majority ? 100 * majority->mean : 100.0 / fmax(r->n_labels, 1), reference);
+    /* free answers have no label that one could always give */
+    double line = r->free_answers ? NAN : majority ? 100 * majority->mean : 100.0 / fmax(r->n_labels, 1);
+    char *svg = tp_chart_bars(r->title, bars, n, line, reference);
     if (best == NULL)
         tp_doc_figure(doc, svg, false, "%s: right answers, %%", r->task);
     else if (best == g->bridge)

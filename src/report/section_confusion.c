@@ -199,7 +199,7 @@ bool tp_section_confusion(tp_doc *doc, const tp_report_view *view) {
     for (int tables = 0; tables < 2; tables++)
         for (size_t k = 0; k < view->groups.n_main; k++) {
             const tp_report_group *g = tp_report_main(&view->groups, k);
-            if (g->bridge && g->results[0]->n_labels > 0) one_task(doc, g, tables);
+            if (g->bridge && g->results[0]->n_labels > 0 && !g->results[0]->free_answers) one_task(doc, g, tables);
         }
     bool any = doc->n > start + 1;
     if (!any) tp_doc_cut(doc, start);
