@@ -230,7 +230,8 @@ static void methods_write_and_are_judged(void **state) {
         tp_free(answer);
     }
     char *expected = tp_format("F1 %.1f %%", 100 * f1 / (double)task->test.n);
-    assert_non_null(result->note);
+    for (int m = 0; tp_methods[m]; m++) /* every method says what its answers are worth in part */
+        if (tp_methods[m]->free_answers) assert_non_null(strstr(tp_results_get(r, tp_methods[m])->note, "F1 "));
     if (strstr(result->note, expected) == NULL) fail_msg("the note is \"%s\", not \"%s\"", result->note, expected);
     tp_free(expected);
     tp_relay_free(relay);

@@ -179,9 +179,9 @@ static tp_status relay_text(tp_eval *eval, tp_writing writing, tp_method_result 
     if (relay == NULL) return tp_last_status();
     tp_asking asking = {
         .lm = eval->relay->receiver, .layout = relay->read, .phase = TP_PHASE_RECEIVER, .fill = fill, .context = relay};
+    result->note = tp_strdup(relay->note); /* asking may add to it */
     tp_status status = tp_ask_all(eval, &asking, result);
     result->bytes = relay->n_texts > 0 ? relay->n_bytes / relay->n_texts : NAN;
-    result->note = tp_strdup(relay->note);
     tp_text_relay_free(relay);
     return status;
 }

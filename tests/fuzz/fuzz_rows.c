@@ -19,7 +19,8 @@ static void try_rows(const char *path, const tp_row_format *format) {
         must(rows.n > 0);
         for (size_t i = 0; i < rows.n; i++) {
             const tp_row *r = &rows.items[i];
-            must(r->text[r->len] == '\0' && r->label[0] != '\0' && r->line > 0);
+            must(r->text[r->len] == '\0' && r->line > 0);
+            must(r->label ? r->label[0] != '\0' : r->answers && r->answers[0] && r->answers[0][0]);
             must(r->len == 0 || (!isspace((unsigned char)r->text[0]) && !isspace((unsigned char)r->text[r->len - 1])));
         }
     }
@@ -58,21 +59,25 @@ static void try_round_trip(const uint8_t *data, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static const char *const options[] = {"a", "more.text", NULL};
     static const tp_row_format formats[] = {
         {.kind = TP_ROWS_PREFIXED, .label_end = ':'},
         {.kind = TP_ROWS_CSV, .clean_ag_news = true},
         {.kind = TP_ROWS_CSV, .header = true, .text_column = "text", .label_column = "label"},
         {.kind = TP_ROWS_TSV, .header = true, .text_column = "text", .label_column = "label"},
         {.kind = TP_ROWS_JSONL, .text_column = "text", .label_column = "label"},
+        {.kind = TP_ROWS_JSON, .text = "{text}: {options}", .options = options, .label_column = "label"},
+        {.kind = TP_ROWS_SQUAD, .text = "{question} {context}", .answers = "answers.text", .answer_after = "#"},
     };
     static const char header_csv[] = "text,label\n", header_tsv[] = "label\ttext\n";
     if (size == 0) return 0;
-    int choice = *data++ % 8; /* one way at a time, to be quick */
+    int choice = *data++ % 10; /* one way at a time, to be quick */
     size--;
     if (choice < 5) try_rows(memory_file(data, size, NULL, 0), &formats[choice]);
     if (choice == 5) try_rows(memory_file(header_csv, sizeof header_csv - 1, data, size), &formats[2]);
     if (choice == 6) try_rows(memory_file(header_tsv, sizeof header_tsv - 1, data, size), &formats[3]);
-    if (choice < 7) return 0;
+    if (choice > 7) try_rows(memory_file(data, size, NULL, 0), &formats[choice - 3]);
+    if (choice != 7) return 0;
     try_round_trip(data, size);
     tp_str once = {0};
     tp_clean_ag_news((const char *)data, size, &once);
