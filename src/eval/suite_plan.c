@@ -115,9 +115,12 @@ static bool same_settings(const tp_suite *suite, const char *settings) {
            timed >= suite->n_timed && steps == suite->prompt_steps;
 }
 
-static bool complete(const tp_suite *suite, const tp_run_entry *e) {
+static bool complete(const tp_suite *suite, const tp_task *task, const tp_run_entry *e) {
     bool all = same_settings(suite, e->settings);
-    for (int m = 0; tp_methods[m] && all; m++) all = !suite->wanted[m] || listed(e->methods, tp_methods[m]->name);
+    for (int m = 0; tp_methods[m] && all; m++) {
+        bool can = task->kind != TP_TASK_TEXT || tp_methods[m]->free_answers;
+        all = !suite->wanted[m] || !can || listed(e->methods, tp_methods[m]->name);
+    }
     for (int d = 0; suite->documents[d] && all; d++) all = listed(e->documents, suite->documents[d]);
     return all;
 }
@@ -145,7 +148,7 @@ static void look(tp_suite_plan *plan, size_t i, const tp_run_list *list) {
         if (e->folder && state_of(plan, e->folder) == TP_PLACE_TRAINED) {
             tp_free(place->folder);
             place->folder = tp_strdup(e->folder);
-            place->state = complete(plan->suite, e) ? TP_PLACE_DONE : TP_PLACE_TRAINED;
+            place->state = complete(plan->suite, place->task, e) ? TP_PLACE_DONE : TP_PLACE_TRAINED;
         }
     }
 }

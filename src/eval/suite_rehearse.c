@@ -83,7 +83,8 @@ static tp_status time_method(const rehearsal *r, const tp_task *task, int m, dou
                                                                .stop = stop},
                                         &results);
     *seconds = tp_now() - began;
-    if (status == TP_OK) *sweeps = isfinite(tp_results_get(results, tp_methods[m])->chosen);
+    const tp_method_result *found = status == TP_OK ? tp_results_get(results, tp_methods[m]) : NULL;
+    *sweeps = found && isfinite(found->chosen);
     tp_results_free(results);
     tp_free(run);
     return status;
