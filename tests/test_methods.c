@@ -30,12 +30,11 @@ static int set_up(void **state) {
     task = tiny_task(dir);
     char *run = tp_path_join(dir, "run");
     tp_train_result result;
-    check_ok(tp_train(&(tp_train_options){.recipe = tiny_recipe("{\"optimiser\": {\"steps\": 120, \"accumulate\": 1}}"),
-                                          .sender = sender,
-                                          .receiver = receiver,
-                                          .task = task,
-                                          .out = run},
-                      &result));
+    tp_recipe *recipe = tiny_recipe("{\"optimiser\": {\"steps\": 120, \"accumulate\": 1}}");
+    check_ok(tp_train(
+        &(tp_train_options){.recipe = recipe, .sender = sender, .receiver = receiver, .task = task, .out = run},
+        &result));
+    tp_recipe_free(recipe);
     relay = tp_relay_load(run, sender, receiver);
     check_not_null(relay);
     free(run);
