@@ -3,6 +3,7 @@
 #define TP_TESTS_PROGRAM_H
 
 #include "check.h"
+#include "one_folder.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -15,8 +16,6 @@ typedef struct outcome {
     int code;
     char *out, *err;
 } outcome;
-
-static char *dir; /* for everything that is written; made and removed by the test program */
 
 /* The text with `dir` for every @; valid until the next call. */
 static inline const char *in_dir(const char *text) {

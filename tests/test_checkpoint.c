@@ -1,11 +1,10 @@
 /* lm/checkpoint: shards and their index, fingerprints, and what is not a folder of weights. */
 #include "check.h"
+#include "one_folder.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "lm/checkpoint.h"
-
-static char *dir;
 
 static char *in_dir(const char *name) {
     static char path[4096];
@@ -199,18 +198,6 @@ static void real_weights_are_read(void **state) {
     }
     assert_int_equal(numbers, 656000); /* what its name promises */
     tp_checkpoint_close(c);
-}
-
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
 }
 
 int main(void) {

@@ -267,18 +267,6 @@ static void bench_prints_rows(void **state) {
     expect_failure("", arguments, 2, "-ctk needs a value");
 }
 
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_command_has_a_manual),

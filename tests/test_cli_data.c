@@ -1,18 +1,6 @@
 /* `telepathy data` through the real program. Nothing is fetched here (test_download does that without the network). */
 #include "program.h"
 
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
-}
-
 static void put(const char *name, const char *text) {
     char *path = tp_path_join(dir, name);
     check_ok(tp_write_file(path, text, strlen(text)));

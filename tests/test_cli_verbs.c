@@ -397,18 +397,6 @@ static void nonsense_gets_a_sentence(void **state) {
     expect_failure("", "inject " WREN " --embeds @/bad.npy --tensor x", 1, "there is no tensor `x` in it");
 }
 
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(states_are_the_references),

@@ -1,5 +1,6 @@
 /* data/: CSV records, the row formats, cleaning, labels, splits, answers, and the four original data sets. */
 #include "check.h"
+#include "one_folder.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -11,8 +12,6 @@
 
 #include <zlib.h>
 
-static char *dir; /* a temporary folder for the whole program */
-
 static const char *put(const char *name, const char *bytes, size_t n) {
     static char path[4096];
     snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -20,18 +19,6 @@ static const char *put(const char *name, const char *bytes, size_t n) {
     return path;
 }
 #define put_text(name, text) put(name, text, sizeof(text) - 1)
-
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
-}
 
 static void check_record(tp_csv *csv, size_t line, const char *const *fields) {
     assert_true(tp_csv_next(csv));

@@ -2,6 +2,7 @@
  * tools/reference/encoder_reference.py): states of every layer, gradients to the input, pooling; and the sentence
  * embeddings of the trained all-MiniLM-L6-v2 where its weights are at hand. */
 #include "check.h"
+#include "one_folder.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -15,7 +16,6 @@
 
 enum { N_SEQUENCES = 3, N_LAYERS = 3, D = 36 };
 
-static char *dir;
 static tp_safetensors *expected;
 
 static const tp_st_tensor *find(const char *format, int i, int l) {
@@ -372,18 +372,6 @@ static void minilm_gives_its_sentence_embeddings(void **state) {
     tp_free(out);
     tp_embedder_free(e);
     json_decref(list);
-}
-
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
 }
 
 static int open_expected(void **state) {

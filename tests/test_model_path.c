@@ -1,14 +1,13 @@
 /* base/model_path: paths as they are, names in a Hugging Face cache laid out as huggingface_hub does it, folders of
  * GGUF files, and the sentences for what is not there. */
 #include "check.h"
+#include "one_folder.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/model_path.h"
 #include "lm/model.h"
 #include "text/tokenizer.h"
-
-static char *dir;
 
 static const char *in(const char *name) {
     static char path[4][4096];
@@ -136,18 +135,6 @@ static void a_folder_with_one_gguf_file_means_that_file(void **state) {
     refused(in("folder"), "model.Q8_0.gguf");
     put("folder/model.safetensors", "");
     means(in("folder"), in("folder")); /* the weights that belong to config.json */
-}
-
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
 }
 
 int main(void) {

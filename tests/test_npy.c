@@ -1,5 +1,6 @@
 /* base/npy: numpy's own files are read, what is written is what numpy writes, and broken files get a sentence. */
 #include "check.h"
+#include "one_folder.h"
 
 #include "base/half.h"
 #include "base/mem.h"
@@ -7,8 +8,6 @@
 #include "base/str.h"
 
 #include <dirent.h>
-
-static char *dir;
 
 static const char *fixture(const char *name) {
     static char path[4096];
@@ -200,18 +199,6 @@ static void what_is_no_npy_file_is_refused(void **state) {
     }
     assert_int_equal(tp_npy_open(dir, &a), TP_ERR_IO);
     tp_free(path);
-}
-
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
 }
 
 int main(void) {

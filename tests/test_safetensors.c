@@ -1,6 +1,7 @@
 /* lm/safetensors: round trips, and hostile files (each must give a sentence that names the file and the matter,
  * whatever the bytes). */
 #include "check.h"
+#include "one_folder.h"
 
 #include "base/file.h"
 #include "base/half.h"
@@ -10,8 +11,6 @@
 #include "lm/safetensors.h"
 
 /* One temporary folder for the whole program. */
-static char *dir;
-
 static char *in_dir(const char *name) {
     static char path[4096];
     snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -380,18 +379,6 @@ static void a_header_of_nested_rubbish_is_refused_early(void **state) {
     for (int i = 0; i < 1000000; i++) tp_str_append_text(&header, "{\"a\":");
     refused(header_file("deep.safetensors", header.data, 8), WORDS("not valid JSON"));
     tp_str_free(&header);
-}
-
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
 }
 
 int main(void) {

@@ -2,6 +2,7 @@
  * restored: what goes on from a file is bit for bit what would have gone on, and a file that does not belong is refused
  * without a change. */
 #include "check.h"
+#include "one_folder.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -11,8 +12,6 @@
 
 static const char *const families[] = {"llama2", "mistral", "qwen2", NULL}; /* the last two have windows */
 static const tp_cache_type types[] = {TP_CACHE_F32, TP_CACHE_F16, TP_CACHE_BF16, TP_CACHE_I8};
-static char *dir;
-
 typedef struct {
     tp_engine *engine;
     const tp_engine_facts *facts;
@@ -297,18 +296,6 @@ static void a_trained_model_says_the_same(void **state) {
     }
     tp_free(exact);
     tp_engine_free(engine);
-}
-
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
 }
 
 int main(void) {

@@ -1,6 +1,7 @@
 /* The tasks of every kind: choices and free answers beside classes, the readers behind them, the official files as
  * ../shared has them, and passkey, which is made by the program. */
 #include "check.h"
+#include "one_folder.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -10,24 +11,10 @@
 
 #include <ctype.h>
 
-static char *dir; /* a temporary folder for the whole program */
-
 static void put(const char *name, const char *text) {
     char *path = tp_path_join(dir, name);
     check_ok(tp_write_file(path, text, strlen(text)));
     tp_free(path);
-}
-
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
 }
 
 static tp_task *load(const char *name) {

@@ -2,14 +2,13 @@
  * one row, and files too large to keep (shown with a low limit). Each is read right or refused with file, line and
  * reason. */
 #include "check.h"
+#include "one_folder.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "data/split.h"
 #include "data/task.h"
-
-static char *dir; /* a temporary folder for the whole program */
 
 static char *path_of(const char *name) {
     return tp_path_join(dir, name);
@@ -21,18 +20,6 @@ static void put(const char *name, const char *bytes, size_t n) {
     tp_free(path);
 }
 #define put_text(name, text) put(name, text, sizeof(text) - 1)
-
-static int make_dir(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
-}
 
 /* The task of train.csv and this file as test. */
 static tp_task *with_test(const char *test) {
