@@ -355,7 +355,7 @@ static void other_formats_hold_the_same_tables(void **state) {
 static void verdicts_say_what_the_numbers_say(void **state) {
     (void)state;
     char *page = page_of("three", TP_REPORT_MARKDOWN);
-    expect(page, "gains what it gains from the source | yes");
+    expect(page, "owes its answers to the source | yes");
     expect(page, "beats the words alone | not told apart −"); /* in two seeds only, after Holm's correction */
     expect(page, "beats the linear probe of its layer | yes ");
     expect(page, "is faster than the receiver reading the text | yes 1.29× faster");
@@ -370,7 +370,7 @@ static void verdicts_say_what_the_numbers_say(void **state) {
     run.methods = methods;
     make_run(dir, &run);
     page = page_of("leak", TP_REPORT_MARKDOWN);
-    expect(page, "gains what it gains from the source | no");
+    expect(page, "owes its answers to the source | no");
     expect(page, "Not communication: right without the source more often than blind answers are: shuffled source");
     tp_free(page);
     /* two methods that are as good as each other */
@@ -498,7 +498,7 @@ static void free_answers_have_no_classes(void **state) {
     json_decref(value);
     char *page = page_of("free", TP_REPORT_HTML);
     check_markup(page);
-    expect_not(page, "gains what it gains from the source</th>");
+    expect_not(page, "owes its answers to the source</th>");
     expect_not(page, "What is mistaken for what");
     expect_not(page, "the most frequent label:");
     tp_free(page);

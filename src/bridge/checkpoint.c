@@ -330,8 +330,16 @@ static void set_fingerprint(tp_trained_bridge *t) {
 }
 
 tp_trained_bridge *tp_bridge_load(const char *folder) {
-    tp_trained_bridge *t = tp_alloc(sizeof *t);
     char *path = tp_path_join(folder, config_file), *tensors = tp_path_join(folder, tensors_file);
+    if (!tp_path_exists(path)) { /* a wrong name, or a training that was stopped before its first validation */
+        tp_free(path);
+        tp_free(tensors);
+        return tp_fail_null(TP_ERR_IO,
+                            "%s holds no trained bridge: there is no %s in it, which a training writes at its first "
+                            "validation",
+                            folder, config_file);
+    }
+    tp_trained_bridge *t = tp_alloc(sizeof *t);
     json_t *config = tp_json_load_file(path);
     tp_status status = config ? read_config(t, config, path) : tp_last_status();
     json_decref(config);

@@ -200,14 +200,11 @@ const tp_command tp_cmd_data = {
         "`list` shows the built-in tasks: their kind (classes, options of a question, free answers), how many rows the "
         "official files have, licence and address.\n\n"
         "`check` reads all files of a task, or a file of your own (CSV, TSV, JSONL), and says what is in them: rows, "
-        "rows "
-        "by label, empty and repeated texts, texts that are in train and test, and for every row that cannot be read "
-        "file, line and reason. It fails if there is one.\n\n"
+        "rows by label, empty and repeated texts, texts that are in train and test, and for every row that cannot be "
+        "read file, line and reason. It fails if there is one.\n\n"
         "`get` fetches the published files into --out. A download that broke off goes on where it stopped; a file gets "
-        "its "
-        "name once its size and SHA-256 are right. Mind the licence that is printed. Files that are only published "
-        "inside "
-        "an archive (.zip) have to be unpacked by you.",
+        "its name once its size and SHA-256 are right. Mind the licence that is printed. Files that are only published "
+        "inside an archive (.zip) have to be unpacked by you.",
     .examples = "telepathy data list\n"
                 "telepathy data get trec --out data/trec\n"
                 "telepathy data check trec --data data\n"

@@ -160,7 +160,7 @@ static const struct {
     const char *object;       /* that it is more often right than; NULL: the claim is said by itself */
     const char *const *names; /* methods to compare with */
 } claims[TP_N_CLAIMS] = {
-    {COMMUNICATES, "gains what it gains from the source", "does not gain what it gains from the source", NULL, NULL},
+    {COMMUNICATES, "owes its answers to the source", "does not owe its answers to the source", NULL, NULL},
     {BEATS, "beats the words alone", NULL, "the words alone", words},
     {BEATS, "beats the linear probe of its layer", NULL, "the linear probe of its layer", probes},
     {BEATS, "beats the sender's own answer", NULL, "the sender's own answer", senders},
