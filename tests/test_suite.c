@@ -2,6 +2,7 @@
  * fail. All on the tiny pair of models. */
 #include "tiny_pair.h"
 
+#include "base/crowd.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "eval/suite.h"
@@ -453,11 +454,35 @@ static void workers_say_how_they_ended(void **state) {
     tp_str_free(&said);
 }
 
+static tp_status count_threads(void *context, tp_progress *progress, const volatile sig_atomic_t *stop) {
+    (void)context, (void)stop;
+    tp_crowd_adapt(false); /* as a step does that wants all threads there are */
+    tp_progress_say(progress, "%d threads", omp_get_max_threads());
+    return TP_OK;
+}
+
+/* A program that watches how crowded the machine is has more threads than its workers are given. */
+static void a_worker_keeps_to_its_threads(void **state) {
+    (void)state;
+    tp_worker w = {0};
+    tp_str said = {0};
+    int before = omp_get_max_threads();
+    omp_set_num_threads(4);
+    tp_crowd_watch(true);
+    check_ok(tp_worker_start(&w, count_threads, NULL, 1));
+    while (tp_workers_wait(&w, 1, 1000, note, &said) != 0) continue;
+    assert_string_equal(said.data, "1 threads|");
+    tp_crowd_watch(false);
+    omp_set_num_threads(before);
+    tp_str_free(&said);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(the_grid_is_laid_out_in_order),
         cmocka_unit_test(workers_say_how_they_ended),
+        cmocka_unit_test(a_worker_keeps_to_its_threads),
         cmocka_unit_test(a_suite_runs_to_its_end_and_is_then_done),
         cmocka_unit_test(settings_and_answers_are_shared_where_they_may_be),
         cmocka_unit_test(what_comes_out_does_not_depend_on_the_number_of_jobs),

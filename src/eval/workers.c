@@ -4,6 +4,7 @@
  * end `e`, the status and the sentence. A worker that ends without the last one has died. */
 #include "eval/workers.h"
 
+#include "base/crowd.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -63,6 +64,7 @@ static void be_worker(int fd, tp_work work, void *context, int threads, pid_t pa
     sigaction(SIGINT, &ignore, NULL); /* Ctrl-C goes to all; the parent says what is to be done */
     sigaction(SIGPIPE, &ignore, NULL);
     asked_to_stop = 0;
+    tp_crowd_watch(false); /* what the parent watched would give this process all of the parent's threads again */
     omp_set_num_threads(threads);
     tp_progress *progress =
         tp_progress_new((tp_progress_sink){.write = on_progress, .context = &fd, .rewrite = true, .columns = 120});
