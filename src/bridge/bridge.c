@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "nn/layers.h"
 
+#include <math.h>
 #include <string.h>
 
 /* The eps of the fixture: embeddings are of the order 0.02, their mean squares of 4e-4. */
@@ -92,13 +93,51 @@ static tp_var *way_in(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden) {
     return whitens(bridge) ? tp_nn_whiten(tape, hidden, &bridge->source_mean, &bridge->source_std) : hidden;
 }
 
-tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
-                          int64_t n_sequences) {
-    tp_var *y = bridge->family->resample(tape, bridge, way_in(tape, bridge, hidden), offsets, n_sequences);
+/* What the receiver gets of the family's tokens y. */
+static tp_var *way_out(tp_tape *tape, const tp_bridge *bridge, tp_var *y) {
     if (bridge->recipe.scale == TP_SCALE_TANH) /* the tanh sets the range; colours of 0.02 would leave it linear */
         return tp_mul_scalar(tape, tp_tanh(tape, y), &bridge->scale);
     if (whitens(bridge)) y = tp_add_row(tape, tp_mul_row(tape, y, &bridge->target_std), &bridge->target_mean);
     return tp_mul_scalar(tape, tp_rms_norm(tape, y, NULL, rms_eps), &bridge->scale);
+}
+
+/* Embeddings of the receiver as the family would have to make them: what way_out does, undone as far as it can be (how
+ * long a row is, it sets itself; what tanh cannot reach, is not asked for). */
+static tp_var *unrecoloured(tp_tape *tape, const tp_bridge *bridge, const tp_var *rows) {
+    tp_var *y = tp_var_new(tape, rows->rows, rows->cols);
+    float scale = fmaxf(fabsf(tp_weight_f32(&bridge->scale, false)[0]), 1e-12f);
+    bool recoloured = whitens(bridge) && bridge->recipe.scale != TP_SCALE_TANH;
+    const float *mean = recoloured ? tp_weight_f32(&bridge->target_mean, false) : NULL;
+    const float *std = recoloured ? tp_weight_f32(&bridge->target_std, false) : NULL;
+    for (int64_t i = 0; i < rows->rows; i++)
+        for (int64_t j = 0; j < rows->cols; j++) {
+            int64_t at = i * rows->cols + j;
+            float v = recoloured ? (rows->data[at] - mean[j]) / std[j] : rows->data[at] / scale;
+            y->data[at] = bridge->recipe.scale == TP_SCALE_TANH ? atanhf(fminf(fmaxf(v, -0.99f), 0.99f)) : v;
+        }
+    return y;
+}
+
+tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
+                          int64_t n_sequences) {
+    tp_var *x = way_in(tape, bridge, hidden);
+    return way_out(tape, bridge, bridge->family->resample(tape, bridge, x, offsets, n_sequences));
+}
+
+tp_var *tp_bridge_forward_training(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
+                                   int64_t n_sequences, const tp_bridge_lesson *lesson, tp_bridge_terms *terms) {
+    *terms = (tp_bridge_terms){0};
+    if (bridge->family->train == NULL) return tp_bridge_forward(tape, bridge, hidden, offsets, n_sequences);
+    tp_bridge_lesson own = *lesson;
+    if (own.targets) own.targets = unrecoloured(tape, bridge, own.targets);
+    tp_var *x = way_in(tape, bridge, hidden);
+    return way_out(tape, bridge, bridge->family->train(tape, bridge, x, offsets, n_sequences, &own, terms));
+}
+
+bool tp_bridge_has_loss(const char *kind, tp_loss_name loss) {
+    for (int i = 0; tp_bridge_families[i]; i++)
+        if (strcmp(tp_bridge_families[i]->name, kind) == 0) return tp_bridge_families[i]->own_losses >> loss & 1;
+    return false;
 }
 
 tp_status tp_bridge_attention(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, float *weights) {

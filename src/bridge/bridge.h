@@ -18,6 +18,26 @@
 
 typedef struct tp_bridge tp_bridge;
 
+/* What a family may be taught with in a step of training, beside the gradient that comes back to its soft tokens. Noise
+ * is drawn from the tape's seed and step. */
+typedef struct tp_bridge_lesson {
+    tp_var *targets;    /* [n_sequences * M, d_target]: rows of the receiver's embeddings that the soft tokens are to
+                           become; constants. NULL: no loss asks for them. The family gets them on its own side of the
+                           way out (not yet recoloured) */
+    bool tokens_taught; /* some loss sends a gradient through the soft tokens; false: they are only looked at */
+} tp_bridge_lesson;
+
+/* What a family gives beside its soft tokens in a step of training. */
+enum { TP_MAX_FIGURES = 4 };
+typedef struct tp_bridge_terms {
+    tp_var *losses[TP_N_LOSSES]; /* its own losses, scalars, by name; NULL: not one of the family's */
+    struct {
+        const char *name; /* for the log, such as "perplexity" */
+        double value;
+    } figures[TP_MAX_FIGURES];
+    int n_figures;
+} tp_bridge_terms;
+
 /* What makes a family. */
 typedef struct tp_bridge_family {
     const char *name; /* `bridge.kind` of a recipe */
@@ -29,6 +49,11 @@ typedef struct tp_bridge_family {
     /* x [n_total, d_source], whitened; sequence s owns the rows offsets[s] .. offsets[s + 1] - 1. Returns
      * [n_sequences * soft_tokens, d_target]. */
     tp_var *(*resample)(tp_tape *tape, const tp_bridge *bridge, tp_var *x, const int64_t *offsets, int64_t n_sequences);
+    /* The same while training, for a family with losses of its own, which go into *terms (cleared by the caller). NULL:
+     * it has none, and resample is used. Its soft tokens are those of resample. */
+    tp_var *(*train)(tp_tape *tape, const tp_bridge *bridge, tp_var *x, const int64_t *offsets, int64_t n_sequences,
+                     const tp_bridge_lesson *lesson, tp_bridge_terms *terms);
+    uint32_t own_losses; /* bit 1 << name is set for each loss that train gives */
     /* What each soft token reads of one sequence x [n, d_source]: weights [depth, heads, soft_tokens, n]. NULL: the
      * family has no attention over its source. */
     void (*attention)(tp_tape *tape, const tp_bridge *bridge, tp_var *x, float *weights);
@@ -63,6 +88,14 @@ void tp_bridge_free(tp_bridge *bridge); /* takes NULL */
  * acts only while the tape records (tape->frozen is false). Offsets must outlive the step. */
 tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
                           int64_t n_sequences);
+
+/* The same in a step of training: soft tokens, and in *terms the losses that the family has of its own (for those that
+ * ask, the lesson's targets are embeddings of the receiver, [n_sequences * M, d_target]). */
+tp_var *tp_bridge_forward_training(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
+                                   int64_t n_sequences, const tp_bridge_lesson *lesson, tp_bridge_terms *terms);
+
+/* Whether bridges of this kind have that loss of their own ("vq", "fsq", "flow" belong to one family each). */
+bool tp_bridge_has_loss(const char *kind, tp_loss_name loss);
 
 /* What each soft token reads of one text with hidden states [n, d_sender]: weights [depth, heads, M, n], each row a
  * distribution over the states, as tp_bridge_forward uses and forgets them. An error for a family without attention. */

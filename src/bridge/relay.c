@@ -146,6 +146,11 @@ tp_var *tp_relay_soft(const tp_relay *relay, tp_tape *tape, tp_var *hidden, cons
     return tp_bridge_forward(tape, relay->bridge, hidden, offsets, n);
 }
 
+tp_var *tp_relay_soft_training(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n,
+                               const tp_bridge_lesson *lesson, tp_bridge_terms *terms) {
+    return tp_bridge_forward_training(tape, relay->bridge, hidden, offsets, n, lesson, terms);
+}
+
 tp_status tp_relay_prompts(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *texts, int64_t n,
                            tp_prompts *prompts) {
     tp_layout_item *items = tp_arena_zalloc(tape->arena, (size_t)n * sizeof *items);

@@ -48,6 +48,10 @@ tp_status tp_relay_read_prefix(tp_relay *relay);
 /* Soft tokens [n * M, d_receiver] of n texts whose hidden states lie end to end. */
 tp_var *tp_relay_soft(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n);
 
+/* The same in a step of training: *terms gets what the bridge's family gives beside them (bridge.h). */
+tp_var *tp_relay_soft_training(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n,
+                               const tp_bridge_lesson *lesson, tp_bridge_terms *terms);
+
 /* The receiver's prompts from soft tokens (NULL if the layout has none), in the tape's arena. `texts` serve {text} in
  * the layout and may be NULL without it. */
 tp_status tp_relay_prompts(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *texts, int64_t n,

@@ -36,8 +36,9 @@ static double first_token_accuracy(const tp_layout_batch *batch, const tp_var *l
     return (double)right / (double)batch->n_sequences;
 }
 
-tp_status tp_objective(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *examples, int64_t n,
-                       int64_t step, tp_var **loss, tp_objective_values *values) {
+tp_status tp_objective(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_bridge_terms *own,
+                       const tp_example *const *examples, int64_t n, int64_t step, tp_var **loss,
+                       tp_objective_values *values) {
     const tp_recipe *recipe = relay->recipe;
     tp_layout_batch batch;
     tp_var *logits, *terms[TP_MAX_LOSSES];
@@ -49,18 +50,18 @@ tp_status tp_objective(const tp_relay *relay, tp_tape *tape, tp_var *soft, const
         const tp_loss_term *term = &recipe->losses[i];
         float weight = (float)tp_loss_weight(term, step);
         if (weight == 0.0f) continue;
-        tp_var *value = NULL;
-        switch (term->name) {
-        case TP_LOSS_LM:
-            value = tp_cross_entropy(tape, logits, batch.targets, batch.lm_weights, NULL);
-            break;
-        case TP_LOSS_FIRST_TOKEN:
-            value = tp_cross_entropy(tape, logits, batch.targets, batch.first_weights, NULL);
-            break;
-        default: /* TP_LOSS_DIVERSITY: examples should not all get the same soft tokens */
-            value = tp_mean_cosine(tape, tp_reshape(tape, soft, n, soft->rows / n * soft->cols));
-            break;
-        }
+        tp_var *value = own ? own->losses[term->name] : NULL; /* the bridge's family's own */
+        if (value == NULL) switch (term->name) {
+            case TP_LOSS_LM:
+                value = tp_cross_entropy(tape, logits, batch.targets, batch.lm_weights, NULL);
+                break;
+            case TP_LOSS_FIRST_TOKEN:
+                value = tp_cross_entropy(tape, logits, batch.targets, batch.first_weights, NULL);
+                break;
+            default: /* TP_LOSS_DIVERSITY: examples should not all get the same soft tokens */
+                value = tp_mean_cosine(tape, tp_reshape(tape, soft, n, soft->rows / n * soft->cols));
+                break;
+            }
         values->losses[term->name] = value->data[0];
         terms[n_terms] = value;
         weights[n_terms++] = weight;

@@ -12,9 +12,11 @@ typedef struct tp_objective_values {
 } tp_objective_values;
 
 /* The weighted sum of the recipe's losses at this step, [1, 1], from the soft tokens [n * M, d_receiver] of the
- * examples. The receiver reads layout and answers; gradients flow through it to the soft tokens. */
-tp_status tp_objective(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *examples, int64_t n,
-                       int64_t step, tp_var **loss, tp_objective_values *values);
+ * examples. The receiver reads layout and answers; gradients flow through it to the soft tokens. `terms` holds what the
+ * bridge's family gave beside them (NULL: there is no bridge, or it has no losses of its own). */
+tp_status tp_objective(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_bridge_terms *terms,
+                       const tp_example *const *examples, int64_t n, int64_t step, tp_var **loss,
+                       tp_objective_values *values);
 
 /* The receiver's logits at the rows that predict the tokens of the examples' answers, [batch->n_targets, vocab_size].
  */

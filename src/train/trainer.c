@@ -275,7 +275,8 @@ static tp_status quick_look(run *r) {
 
 /* ---- one update ---- */
 
-static tp_status micro_batch(run *r, int64_t number, tp_objective_values *values, tp_vital_signs *signs) {
+static tp_status micro_batch(run *r, int64_t number, tp_bridge_terms *terms, tp_objective_values *values,
+                             tp_vital_signs *signs) {
     int64_t n = r->recipe->optimiser.batch;
     tp_tape_reset(r->tape);
     r->tape->step = (uint64_t)number;
@@ -286,8 +287,9 @@ static tp_status micro_batch(run *r, int64_t number, tp_objective_values *values
     const int64_t *offsets;
     tp_var *hidden = tp_state_cache_fetch(r->train_states, r->tape, indices, n, &offsets);
     hidden = tp_position_dropout(r->tape, hidden, &offsets, n, r->recipe->sender.position_dropout);
-    tp_var *soft = tp_relay_soft(r->relay, r->tape, hidden, offsets, n), *loss;
-    TP_TRY(tp_objective(r->relay, r->tape, soft, examples, n, r->step, &loss, values));
+    tp_bridge_lesson lesson = {.tokens_taught = true};
+    tp_var *soft = tp_relay_soft_training(r->relay, r->tape, hidden, offsets, n, &lesson, terms), *loss;
+    TP_TRY(tp_objective(r->relay, r->tape, soft, terms, examples, n, r->step, &loss, values));
     tp_backward(r->tape, loss, 1.0f);
     signs->soft = soft->data;
     signs->n = n;
@@ -299,9 +301,10 @@ static tp_status update(run *r) {
     const tp_recipe *recipe = r->recipe;
     int64_t parts = recipe->optimiser.accumulate;
     tp_objective_values mean = {0}, values;
+    tp_bridge_terms terms;
     tp_vital_signs signs = {.step = r->step};
     for (int64_t part = 0; part < parts; part++) {
-        TP_TRY(micro_batch(r, r->step * parts + part, &values, &signs));
+        TP_TRY(micro_batch(r, r->step * parts + part, &terms, &values, &signs));
         mean.total += values.total / (double)parts;
         mean.accuracy += values.accuracy / (double)parts;
     }
@@ -327,6 +330,8 @@ static tp_status update(run *r) {
         for (int i = 0; i < TP_N_LOSSES; i++)
             if (isfinite(values.losses[i]))
                 json_object_set_new(line, tp_loss_name_text((tp_loss_name)i), json_real(values.losses[i]));
+        for (int i = 0; i < terms.n_figures; i++)
+            json_object_set_new(line, terms.figures[i].name, json_real(terms.figures[i].value));
         TP_TRY(tp_log_add(r->log_path, line));
     }
     return TP_OK;
