@@ -160,8 +160,13 @@ static void what_is_wrong_is_named(void **state) {
         {"{\"losses\": [3]}", "`losses[0]`"},
         {"{\"losses\": [{}]}", "`losses[0].name` is missing"},
         {"{\"losses\": [{\"name\": \"lm\"}, {\"name\": \"lm\"}]}", "`losses[1].name`"},
-        {"{\"losses\": [{\"name\": \"vq\"}]}", "known are: lm, first_token, diversity"},
+        {"{\"losses\": [{\"name\": \"hinge\"}]}", "known are: lm, first_token, bottleneck, diversity"},
         {"{\"losses\": [{\"name\": \"lm\", \"weight\": -1}]}", "`losses[0].weight`"},
+        {"{\"losses\": [{\"name\": \"lm\", \"temperature\": 1}]}", "`losses[0].temperature`"}, /* another loss's */
+        {"{\"losses\": [{\"name\": \"contrastive\", \"temperature\": 0}]}", "`losses[0].temperature`"},
+        {"{\"losses\": [{\"name\": \"contrastive\", \"positives\": \"none\"}]}", "known are: views, label, self"},
+        {"{\"losses\": [{\"name\": \"anchor\", \"target\": \"text\"}]}", "`losses[0].target`"},
+        {"{\"losses\": [{\"name\": \"bottleneck\", \"tokens\": 0}]}", "`losses[0].tokens`"},
         {"{\"losses\": [{\"name\": \"lm\", \"schedule\": {\"kind\": \"anneal\"}}]}", "`losses[0].schedule.to`"},
         {"{\"losses\": [{\"name\": \"lm\", \"schedule\": {\"from\": 2}}]}", "`losses[0].schedule.kind`"},
         {"{\"losses\": [{\"name\": \"lm\", \"schedule\": {\"kind\": \"window\", \"from\": 5, \"to\": 5}}]}",
@@ -181,10 +186,55 @@ static void what_is_wrong_is_named(void **state) {
     }
 }
 
+/* Each loss's own keys: their defaults are not written, which would make old runs other runs; all else is. */
+static void losses_have_keys_of_their_own(void **state) {
+    (void)state;
+    tp_recipe *r =
+        recipe_of("{\"losses\": [{\"name\": \"bottleneck\"}, {\"name\": \"contrastive\"}, {\"name\": \"anchor\"},"
+                  " {\"name\": \"align\"}, {\"name\": \"recon\"}, {\"name\": \"bow\"}, {\"name\": \"distill\"},"
+                  " {\"name\": \"scale_reg\"}, {\"name\": \"diversity\"}]}");
+    check_not_null(r);
+    assert_true(r->losses[0].tokens == 10 && r->losses[0].factor == 100);
+    assert_true(r->losses[1].temperature == 0.07 && r->losses[1].positives == TP_POSITIVES_VIEWS);
+    assert_true(r->losses[2].target == TP_ANCHOR_ANSWER && r->losses[2].distance == TP_DISTANCE_COSINE);
+    assert_true(r->losses[3].tokens == 4);
+    assert_true(r->losses[4].of == TP_RECON_POOLED && r->losses[4].distance == TP_DISTANCE_MSE);
+    assert_true(r->losses[6].tokens == 0 && r->losses[6].temperature == 1);
+    tp_recipe_complete(r, 2, NULL);
+    const double weights[] = {1, 0.1, 1, 0.5, 1, 5, 1, 0.05, 0};
+    for (int i = 0; i < 9; i++) assert_true(r->losses[i].weight == weights[i]);
+    json_t *written = tp_recipe_to_json(r);
+    size_t i;
+    json_t *loss;
+    json_array_foreach(json_object_get(written, "losses"), i, loss) assert_int_equal(json_object_size(loss), 3);
+    json_decref(written);
+    tp_recipe_free(r);
+
+    const char *all = "[{\"name\": \"bottleneck\", \"weight\": 1.0, \"tokens\": 3, \"factor\": 7.0},"
+                      " {\"name\": \"contrastive\", \"weight\": 1.0, \"temperature\": 0.5, \"positives\": \"label\"},"
+                      " {\"name\": \"anchor\", \"weight\": 1.0, \"target\": \"question\", \"distance\": \"mse\"},"
+                      " {\"name\": \"align\", \"weight\": 1.0, \"tokens\": 2},"
+                      " {\"name\": \"recon\", \"weight\": 1.0, \"of\": \"token\", \"distance\": \"cosine\"},"
+                      " {\"name\": \"distill\", \"weight\": 1.0, \"tokens\": 5, \"temperature\": 2.0}]";
+    char *text = tp_format("{\"losses\": %s}", all);
+    r = recipe_of(text);
+    tp_free(text);
+    check_not_null(r);
+    written = tp_recipe_to_json(r);
+    json_t *given = tp_json_load_bytes(all, strlen(all), "given"), *constant = json_pack("{s:s}", "kind", "constant");
+    json_array_foreach(given, i, loss) json_object_set(loss, "schedule", constant);
+    assert_true(json_equal(given, json_object_get(written, "losses")));
+    json_decref(constant);
+    json_decref(given);
+    json_decref(written);
+    tp_recipe_free(r);
+}
+
 static void losses_follow_their_schedules(void **state) {
     (void)state;
-    const tp_loss_term constant = {.weight = 2}, anneal = {TP_LOSS_LM, 2, TP_SCHEDULE_ANNEAL, 10, 20},
-                       window = {TP_LOSS_LM, 2, TP_SCHEDULE_WINDOW, 10, 20};
+    const tp_loss_term constant = {.weight = 2},
+                       anneal = {.weight = 2, .schedule = TP_SCHEDULE_ANNEAL, .from = 10, .to = 20},
+                       window = {.weight = 2, .schedule = TP_SCHEDULE_WINDOW, .from = 10, .to = 20};
     const struct {
         int64_t step;
         double constant, anneal, window;
@@ -223,6 +273,7 @@ int main(void) {
         cmocka_unit_test(a_layer_is_an_integer_or_a_share_of_the_depth),
         cmocka_unit_test(a_recipe_reads_back_as_it_was_written),
         cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(losses_have_keys_of_their_own),
         cmocka_unit_test(losses_follow_their_schedules),
         cmocka_unit_test(a_file_is_named_by_its_stem),
     };

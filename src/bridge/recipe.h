@@ -21,11 +21,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum tp_loss_name {
-    TP_LOSS_LM,          /* cross-entropy on the answer tokens + EOS */
-    TP_LOSS_FIRST_TOKEN, /* cross-entropy on the first answer token alone */
-    TP_LOSS_DIVERSITY,   /* mean off-diagonal cosine of the flattened soft tokens of a batch */
-    TP_N_LOSSES,
+typedef enum tp_loss_name {                      /* docs/training.md gives each formula */
+                            TP_LOSS_LM,          /* cross-entropy on the answer tokens + EOS */
+                            TP_LOSS_FIRST_TOKEN, /* cross-entropy on the first answer token alone */
+                            TP_LOSS_BOTTLENECK,  /* cross-entropy on the answer tokens, the first `tokens` of them
+                                                    `factor` times */
+                            TP_LOSS_DIVERSITY,   /* mean off-diagonal cosine of the flattened soft tokens of a batch */
+                            TP_LOSS_CONTRASTIVE, /* InfoNCE on mean-pooled soft tokens */
+                            TP_LOSS_ANCHOR, /* from the mean soft token to the mean embedding of answer or question */
+                            TP_LOSS_ALIGN,  /* from the first `tokens` soft tokens to the answer's first embeddings */
+                            TP_LOSS_RECON, /* the sender's states from the soft tokens, by a head that is thrown away */
+                            TP_LOSS_BOW,   /* which source tokens occur, by another such head */
+                            TP_LOSS_DISTILL, /* KL from the receiver that reads the text to the one that reads the soft
+                                                tokens */
+                            TP_LOSS_SCALE_REG, /* (s - 1)^2 of a bridge's scales */
+                            TP_LOSS_VQ,        /* these three come with bridges of their kinds */
+                            TP_LOSS_FSQ,
+                            TP_LOSS_FLOW,
+                            TP_N_LOSSES,
 } tp_loss_name;
 
 typedef enum tp_loss_schedule {
@@ -34,11 +47,28 @@ typedef enum tp_loss_schedule {
     TP_SCHEDULE_WINDOW, /* the full weight at steps from .. to - 1, 0 elsewhere */
 } tp_loss_schedule;
 
+typedef enum tp_positives { /* what a batch's example should be found by, among the other examples */
+                            TP_POSITIVES_VIEWS, /* itself, through the bridge with another dropout mask */
+                            TP_POSITIVES_LABEL, /* the other examples of its label */
+                            TP_POSITIVES_SELF,  /* itself, exactly: only pushes the others away */
+} tp_positives;
+typedef enum tp_anchor_target { TP_ANCHOR_ANSWER, TP_ANCHOR_QUESTION } tp_anchor_target;
+typedef enum tp_distance { TP_DISTANCE_COSINE, TP_DISTANCE_MSE } tp_distance; /* 1 - cosine; mean squared difference */
+typedef enum tp_recon_target { TP_RECON_POOLED, TP_RECON_TOKEN } tp_recon_target;
+
 typedef struct tp_loss_term {
     tp_loss_name name;
-    double weight; /* NAN: by the task (lm 1, first_token 0.5, diversity 0.1, but 0 with two classes or fewer) */
+    double weight; /* NAN: by the task (diversity 0 with two classes), else as tp_recipe_complete says */
     tp_loss_schedule schedule;
     int64_t from, to; /* optimiser steps; anneal and window only */
+    /* What only some losses have. */
+    int tokens;              /* bottleneck 10, align 4, distill 0 (all) */
+    double factor;           /* bottleneck 100 */
+    double temperature;      /* contrastive 0.07, distill 1 */
+    tp_positives positives;  /* contrastive */
+    tp_anchor_target target; /* anchor */
+    tp_distance distance;    /* anchor cosine, recon mse */
+    tp_recon_target of;      /* recon */
 } tp_loss_term;
 
 typedef enum tp_sender_prompt { TP_PROMPT_PLAIN, TP_PROMPT_LABELS } tp_sender_prompt; /* without, with list of labels */
@@ -62,7 +92,7 @@ typedef struct tp_bridge_recipe {
     tp_output_scale scale;
 } tp_bridge_recipe;
 
-enum { TP_MAX_LOSSES = 8 };
+enum { TP_MAX_LOSSES = TP_N_LOSSES }; /* each at most once */
 
 typedef struct tp_recipe {
     char *name; /* for tables and folders; the file's stem if the file does not say */
@@ -88,7 +118,7 @@ typedef struct tp_recipe {
     char *layout; /* "{bos}{soft}{primer}"; see layout.h */
     char *primer; /* NULL: the task's */
     tp_loss_term losses[TP_MAX_LOSSES];
-    int n_losses; /* 0: lm, first_token and diversity with the weights above */
+    int n_losses; /* 0: lm, first_token and diversity, with their weights by the task */
     struct {
         double lr; /* 0: by the task (2e-4; 5e-4 for two classes) */
         double weight_decay, beta1, beta2, eps;
@@ -138,7 +168,7 @@ tp_status tp_recipe_layer(const tp_recipe *recipe, int n_layers, int *layer);
 /* The weight of a loss at an optimiser step (from 0). */
 double tp_loss_weight(const tp_loss_term *term, int64_t step);
 
-/* "lm", "first_token", "diversity". */
+/* "lm", "first_token", ... */
 const char *tp_loss_name_text(tp_loss_name name);
 
 /* Sets a text field (frees the old text, copies the new one): tp_recipe_set_text(&recipe->models.sender, path). */

@@ -11,15 +11,25 @@
 
 enum { N_VALIDATIONS = 8 };
 
+/* An opponent has no bridge, hence none of the losses on one: what is left is the likelihood of the answers. */
+static void keep_losses_of_answers(tp_recipe *recipe) {
+    int n = 0;
+    for (int i = 0; i < recipe->n_losses; i++) {
+        tp_loss_name name = recipe->losses[i].name;
+        if (name == TP_LOSS_LM || name == TP_LOSS_FIRST_TOKEN || name == TP_LOSS_BOTTLENECK)
+            recipe->losses[n++] = recipe->losses[i];
+    }
+    if (n == 0) recipe->losses[n++] = (tp_loss_term){.name = TP_LOSS_LM, .weight = 1};
+    recipe->n_losses = n;
+}
+
 tp_status tp_tuning_open(tp_tuning *t, tp_eval *eval, const char *pattern) {
     *t = (tp_tuning){.eval = eval, .relay = *eval->relay, .recipe = *eval->relay->recipe, .n_starts = 1};
     t->relay.layout = tp_ask_layout(eval, pattern, eval->relay->receiver);
     if (t->relay.layout == NULL) return tp_last_status();
     t->relay.recipe = &t->recipe;
     t->relay.prefix = NULL; /* of another layout */
-    for (int i = 0; i < t->recipe.n_losses; i++)
-        if (t->recipe.losses[i].name == TP_LOSS_DIVERSITY)
-            t->recipe.losses[i--] = t->recipe.losses[--t->recipe.n_losses];
+    keep_losses_of_answers(&t->recipe);
     return TP_OK;
 }
 

@@ -3,6 +3,16 @@
 
 #include <math.h>
 
+tp_status tp_objective_check(const tp_relay *relay) {
+    for (int i = 0; i < relay->recipe->n_losses; i++) {
+        tp_loss_name name = relay->recipe->losses[i].name;
+        if (name != TP_LOSS_LM && name != TP_LOSS_FIRST_TOKEN && name != TP_LOSS_DIVERSITY)
+            return tp_fail(TP_ERR_UNSUPPORTED, "recipe: `losses[%d].name` is \"%s\", which cannot be computed here", i,
+                           tp_loss_name_text(name));
+    }
+    return TP_OK;
+}
+
 tp_status tp_answer_logits(const tp_relay *r, tp_tape *tape, tp_var *soft, const tp_example *const *examples, int64_t n,
                            tp_layout_batch *batch, tp_var **logits) {
     tp_layout_item *items = tp_arena_alloc(tape->arena, (size_t)n * sizeof *items);

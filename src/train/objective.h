@@ -11,6 +11,9 @@ typedef struct tp_objective_values {
     double accuracy;            /* share of first answer tokens that are the likeliest: a free look at progress */
 } tp_objective_values;
 
+/* TP_OK if every loss of the relay's recipe can be computed; else a sentence about the first that cannot. */
+tp_status tp_objective_check(const tp_relay *relay);
+
 /* The weighted sum of the recipe's losses at this step, [1, 1], from the soft tokens [n * M, d_receiver] of the
  * examples. The receiver reads layout and answers; gradients flow through it to the soft tokens. `terms` holds what the
  * bridge's family gave beside them (NULL: there is no bridge, or it has no losses of its own). */

@@ -129,6 +129,7 @@ static tp_status check_task(const run *r) {
     if (!tp_layout_has_soft(r->relay->layout))
         return tp_fail(TP_ERR_ARGUMENT, "the recipe's layout \"%s\" has no place {soft}: there is nothing to train",
                        r->recipe->layout);
+    TP_TRY(tp_objective_check(r->relay));
     TP_TRY(tp_task_needs_train(task));
     if (task->valid.n == 0)
         return tp_fail(TP_ERR_ARGUMENT,
