@@ -16,6 +16,7 @@
 #define TP_BRIDGE_RECIPE_H
 
 #include "base/json.h"
+#include "bridge/latentwire_recipe.h"
 #include "tensor/matmul.h"
 
 #include <stdbool.h>
@@ -115,8 +116,9 @@ typedef struct tp_recipe {
         double position_dropout; /* the share of positions that the bridge does not see, while training */
     } sender;
     tp_bridge_recipe bridge;
-    char *layout; /* "{bos}{soft}{primer}"; see layout.h */
-    char *primer; /* NULL: the task's */
+    tp_latentwire_recipe *latentwire; /* several receivers of one latent; NULL: one receiver, as usual */
+    char *layout;                     /* "{bos}{soft}{primer}"; see layout.h */
+    char *primer;                     /* NULL: the task's */
     tp_loss_term losses[TP_MAX_LOSSES];
     int n_losses; /* 0: lm, first_token and diversity, with their weights by the task */
     struct {

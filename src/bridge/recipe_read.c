@@ -207,6 +207,7 @@ tp_recipe *tp_recipe_from_json(json_t *value, const char *name) {
     read_task(&r, recipe);
     read_sender(&r, recipe);
     read_bridge(&r, &recipe->bridge);
+    recipe->latentwire = tp_latentwire_recipe_read(&r);
     recipe->layout = text_field(&r, "layout", "{bos}{soft}{primer}");
     recipe->primer = text_field(&r, "primer", NULL);
     read_losses(&r, recipe);

@@ -136,6 +136,7 @@ json_t *tp_recipe_to_json(const tp_recipe *recipe) {
     write_task(top, recipe);
     write_sender(top, recipe);
     write_bridge(top, &recipe->bridge);
+    if (recipe->latentwire) json_object_set_new(top, "latentwire", tp_latentwire_recipe_to_json(recipe->latentwire));
     put_text(top, "layout", recipe->layout);
     put_text(top, "primer", recipe->primer);
     write_losses(top, recipe);

@@ -126,6 +126,9 @@ static tp_status check_best(const run *r) {
 /* Mistakes that training would not notice, or only after a long time. */
 static tp_status check_task(const run *r) {
     const tp_task *task = r->o->task;
+    if (r->recipe->latentwire)
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "the recipe has a section `latentwire`: it trains no bridge between two models");
     if (!tp_layout_has_soft(r->relay->layout))
         return tp_fail(TP_ERR_ARGUMENT, "the recipe's layout \"%s\" has no place {soft}: there is nothing to train",
                        r->recipe->layout);
