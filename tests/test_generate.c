@@ -158,7 +158,8 @@ static void a_shared_beginning_equals_a_beginning_of_each(void **state) {
         memcpy(whole + 2 * BEFORE + 4, ids + 4, 3 * sizeof *ids);
         int64_t offsets[3] = {0, 4, 7}, ends[3] = {0, BEFORE + 4, 2 * BEFORE + 7};
         float *head = embed(lm, before, BEFORE), *tail = embed(lm, ids, 7), *all = embed(lm, whole, 7 + 2 * BEFORE);
-        tp_prompts shared = {.rows = tail, .offsets = offsets, .n = 2, .before = head, .n_before = BEFORE};
+        tp_kv_cache *read = tp_read_before(lm, TP_MATH_F32, head, BEFORE, NULL);
+        tp_prompts shared = {.rows = tail, .offsets = offsets, .n = 2, .before = read};
         tp_prompts apart = {.rows = all, .offsets = ends, .n = 2};
         int32_t tokens[2][3] = {{3, 4, 9}, {3, 8, 1}};
         tp_ids answers[2] = {{tokens[0], 3, 3}, {tokens[1], 3, 3}}, written[2][2] = {{{0}}};
@@ -172,10 +173,11 @@ static void a_shared_beginning_equals_a_beginning_of_each(void **state) {
             assert_int_equal(written[0][p].len, written[1][p].len);
             if (written[0][p].len) assert_memory_equal(written[0][p].data, written[1][p].data, 4 * written[0][p].len);
         }
-        shared.n_before = 0; /* and it does matter */
+        shared.before = NULL; /* and it does matter */
         check_ok(tp_score_answers(lm, TP_MATH_F32, &shared, answers, 2, scores[0]));
         assert_true(fabs(scores[0][0] - scores[1][0]) > 1e-3);
         for (int p = 0; p < 4; p++) tp_ids_free(&written[p / 2][p % 2]);
+        tp_kv_cache_free(read);
         tp_free(head);
         tp_free(tail);
         tp_free(all);

@@ -83,15 +83,15 @@ tp_var *tp_attention_spans(tp_tape *tape, tp_var *q, tp_var *k, tp_var *v, const
                            const tp_attention_spec *spec);
 
 /* A sequence's keys and values in a cache: stretches of rows in the order of their positions (a ring that has wrapped
- * has two, rows not put into it yet are another). Row r of head h begins at number (h * head_rows + r) * head_dim of k
- * and of v; its scales, of int8 rows only, are number h * head_rows + r. */
+ * has two, rows not put into it yet are another, and what it goes on from comes before). Row r of head h begins at
+ * number (h * head_rows + r) * head_dim of k and of v; its scales, of int8 rows only, are number h * head_rows + r. */
 typedef struct tp_kv_span {
     const void *k, *v;
     const float *k_scales, *v_scales;
     int64_t head_rows, n;
 } tp_kv_span;
 
-enum { TP_KV_SPANS = 3 };
+enum { TP_KV_SPANS = 7 };
 
 typedef struct tp_kv_sequence {
     tp_kv_span spans[TP_KV_SPANS]; /* those behind the last have n = 0 */

@@ -255,11 +255,12 @@ static void add_answer(tp_layout_batch *b, const tp_layout_item *item) {
     }
 }
 
-/* How many places stand before the soft tokens, if all of them are the same in every sequence; else 0. */
+/* How many places are the same in every sequence, before the first that is not; 0 if nothing might be left behind them,
+ * because a text may be empty. */
 static size_t places_of_prefix(const tp_layout *l) {
-    size_t n = 0;
+    size_t n = 0, last = l->n_places;
     while (n < l->n_places && l->places[n].kind == PLACE_IDS) n++;
-    return n < l->n_places && l->places[n].kind == PLACE_SOFT ? n : 0;
+    return n < l->n_places && (l->places[n].kind == PLACE_SOFT || l->places[last - 1].kind != PLACE_TEXT) ? n : 0;
 }
 
 void tp_layout_prefix(const tp_layout *l, tp_ids *out) {

@@ -89,10 +89,11 @@ typedef struct tp_layout_batch {
 tp_status tp_layout_build(const tp_layout *layout, tp_arena *arena, const tp_layout_item *items, int64_t n,
                           int soft_tokens, tp_layout_batch *out);
 
-/* The ids that every sequence begins with, before its soft tokens, appended; none if something else comes first. */
+/* The ids that every sequence begins with, before its soft tokens or its text, appended; none where nothing might be
+ * left behind them. */
 void tp_layout_prefix(const tp_layout *layout, tp_ids *out);
 
-/* tp_layout_build without these, for a receiver that has read them (tp_batch.prefix). */
+/* tp_layout_build without these, for a model that has read them (tp_batch.prefix, tp_prompts.before). */
 tp_status tp_layout_build_behind_prefix(const tp_layout *layout, tp_arena *arena, const tp_layout_item *items,
                                         int64_t n, int soft_tokens, tp_layout_batch *out);
 

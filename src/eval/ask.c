@@ -51,9 +51,30 @@ typedef struct questions {
     double part;             /* what free answers to them were worth in part, summed */
 } questions;
 
-/* The prompts of some rows of a split, in the tape's arena. ms (NULL: not measuring) gets the phases' times so far. */
-static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, const tp_dataset *set,
-                              const int64_t *items, int64_t n, double *ms, questions *out, int64_t *n_truncated) {
+/* What all prompts begin with, read: what stands before them and, unless it is `fresh` (what a text takes from its
+ * first token on is to be measured), what their layout begins with. *head NULL: nothing. */
+static tp_status read_head(const tp_asking *a, tp_math math, bool fresh, tp_kv_cache **head) {
+    tp_ids ids = {0};
+    *head = NULL;
+    for (size_t i = 0; a->before && i < a->before->len; i++) tp_ids_append(&ids, a->before->data[i]);
+    if (!fresh && tp_prefix_possible(a->lm)) tp_layout_prefix(a->layout, &ids);
+    if (ids.len > 0) {
+        tp_tape *tape = tp_tape_new(math);
+        tape->frozen = true;
+        *head = tp_read_before(a->lm, math, tp_lm_embed(tape, a->lm, ids.data, (int64_t)ids.len)->data,
+                               (int64_t)ids.len, a->adapter);
+        tp_tape_free(tape);
+    }
+    bool failed = ids.len > 0 && *head == NULL;
+    tp_ids_free(&ids);
+    return failed ? tp_last_status() : TP_OK;
+}
+
+/* The prompts of some rows of a split, in the tape's arena, behind the head that was read. ms (NULL: not measuring)
+ * gets the phases' times so far. */
+static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, const tp_kv_cache *head,
+                              const tp_dataset *set, const int64_t *items, int64_t n, double *ms, questions *out,
+                              int64_t *n_truncated) {
     tp_tape_reset(tape);
     tp_filling filling = {0};
     if (a->fill) TP_TRY(a->fill(eval, a, tape, items, n, ms != NULL, &filling));
@@ -64,13 +85,12 @@ static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
         texts[i] = (tp_layout_item){.text = e->text, .len = e->len};
     }
     tp_layout_batch batch;
-    TP_TRY(tp_layout_build(a->layout, tape->arena, texts, n, a->soft_tokens, &batch));
+    bool whole = ms != NULL || !tp_prefix_possible(a->lm); /* as read_head */
+    TP_TRY((whole ? tp_layout_build : tp_layout_build_behind_prefix)(a->layout, tape->arena, texts, n, a->soft_tokens,
+                                                                     &batch));
     tp_var *rows = tp_layout_input(tape, a->lm, &batch, filling.soft);
-    out->prompts = (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n, .adapter = a->adapter};
-    if (a->before && a->before->len > 0) {
-        out->prompts.n_before = (int64_t)a->before->len;
-        out->prompts.before = tp_lm_embed(tape, a->lm, a->before->data, out->prompts.n_before)->data;
-    }
+    out->prompts =
+        (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n, .before = head, .adapter = a->adapter};
     out->rows = tp_arena_alloc(tape->arena, (size_t)n * sizeof(const tp_example *));
     for (int64_t i = 0; i < n; i++) out->rows[i] = &set->examples[items[i]];
     *n_truncated += batch.n_truncated;
@@ -144,12 +164,13 @@ static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *s
                           int32_t *const labels[TP_N_READINGS], double *scores, int64_t *n_truncated, double *part,
                           bool show) {
     tp_tape *tape = frozen_tape(eval);
-    tp_status status = TP_OK;
+    tp_kv_cache *head;
+    tp_status status = read_head(a, tape->math, false, &head);
     for (size_t from = 0; from < n && status == TP_OK; from += TP_ASK_BATCH) {
         int64_t some = n - from < TP_ASK_BATCH ? (int64_t)(n - from) : TP_ASK_BATCH, items[TP_ASK_BATCH];
         for (int64_t i = 0; i < some; i++) items[i] = (int64_t)from + i;
         questions q = {.part = 0};
-        status = make_prompts(eval, a, tape, set, items, some, NULL, &q, n_truncated);
+        status = make_prompts(eval, a, tape, head, set, items, some, NULL, &q, n_truncated);
         double *mine = scores ? scores + from * (size_t)eval->task->n_labels : NULL;
         int32_t *here[TP_N_READINGS] = {NULL};
         for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++) here[r] = labels[r] ? labels[r] + from : NULL;
@@ -158,6 +179,7 @@ static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *s
         if (show) tp_progress_update(eval->progress, (double)(from + (size_t)some), 0, "%s", "");
         if (status == TP_OK) status = tp_eval_stopped(eval);
     }
+    tp_kv_cache_free(head);
     tp_tape_free(tape);
     return status;
 }
@@ -201,6 +223,25 @@ static int64_t spread(const tp_eval *eval, int64_t k, int64_t m) {
     return k * (int64_t)eval->task->test.n / m;
 }
 
+/* Asks some test rows in one reading, everything anew: ms gets the phases' times, summed over the rows. */
+static tp_status ask_measured(tp_eval *eval, const tp_asking *a, tp_tape *tape, tp_reading reading,
+                              const int64_t *items, int64_t n, double *ms) {
+    int32_t labels[TP_ASK_BATCH], *wanted[TP_N_READINGS] = {NULL};
+    int64_t ignored = 0;
+    questions q = {.part = 0};
+    tp_kv_cache *head;
+    wanted[reading] = labels;
+    double began = tp_now();
+    TP_TRY(read_head(a, tape->math, true, &head));
+    double reading_head = tp_now() - began;
+    tp_status status = make_prompts(eval, a, tape, head, &eval->task->test, items, n, ms, &q, &ignored);
+    began = tp_now();
+    if (status == TP_OK) status = ask(eval->task, a, tape->math, &q, wanted, NULL);
+    ms[a->phase] += (reading_head + tp_now() - began) * 1e3;
+    tp_kv_cache_free(head);
+    return status;
+}
+
 /* One text at a time, or eval->timed_batch of them: the median of each phase over a sample, per text, behind a few that
  * warm up. */
 static tp_status time_single(tp_eval *eval, const tp_asking *a, tp_tape *tape, tp_reading reading, tp_answers *out) {
@@ -213,16 +254,10 @@ static tp_status time_single(tp_eval *eval, const tp_asking *a, tp_tape *tape, t
     bool used[TP_N_PHASES] = {false};
     tp_status status = TP_OK;
     for (int64_t k = -WARM_UP; k < n && status == TP_OK; k++) {
-        int64_t items[TP_ASK_BATCH], ignored = 0;
-        int32_t labels[TP_ASK_BATCH], *wanted[TP_N_READINGS] = {NULL};
-        wanted[reading] = labels;
+        int64_t items[TP_ASK_BATCH];
         for (int64_t i = 0; i < batch; i++) items[i] = (spread(eval, k < 0 ? 0 : k, n) + i) % n_test;
         double ms[TP_N_PHASES] = {0};
-        questions q = {.part = 0};
-        status = make_prompts(eval, a, tape, &eval->task->test, items, batch, ms, &q, &ignored);
-        double began = tp_now();
-        if (status == TP_OK) status = ask(eval->task, a, tape->math, &q, wanted, NULL);
-        ms[a->phase] += (tp_now() - began) * 1e3;
+        status = ask_measured(eval, a, tape, reading, items, batch, ms);
         for (int p = 0; k >= 0 && p < TP_N_PHASES; p++) {
             samples[p * n + k] = ms[p] / (double)batch;
             used[p] = used[p] || ms[p] > 0;
@@ -240,15 +275,11 @@ static tp_status time_batches(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
     int64_t n_test = (int64_t)eval->task->test.n, some = n_test < TP_ASK_BATCH ? n_test : TP_ASK_BATCH, asked = 0;
     double seconds = 0;
     for (int64_t b = 0; b < TIMED_BATCHES; b++) {
-        int64_t items[TP_ASK_BATCH], ignored = 0;
-        int32_t labels[TP_ASK_BATCH], *wanted[TP_N_READINGS] = {NULL};
-        wanted[reading] = labels;
+        int64_t items[TP_ASK_BATCH];
         double ms[TP_N_PHASES] = {0};
         for (int64_t i = 0; i < some; i++) items[i] = spread(eval, b + i * TIMED_BATCHES, some * TIMED_BATCHES);
-        questions q = {.part = 0};
         double began = tp_now();
-        TP_TRY(make_prompts(eval, a, tape, &eval->task->test, items, some, ms, &q, &ignored));
-        TP_TRY(ask(eval->task, a, tape->math, &q, wanted, NULL));
+        TP_TRY(ask_measured(eval, a, tape, reading, items, some, ms));
         seconds += tp_now() - began;
         asked += some;
         TP_TRY(tp_eval_stopped(eval));

@@ -54,7 +54,7 @@ static void find_rotations(tp_tape *tape, const tp_lm *lm, const tp_batch *batch
     if (lm->inv_freq[TP_FREQUENCIES_LONG] == NULL)
         tp_rotation_set(tape, r->rotation, 0, n, r->positions, lm->inv_freq[TP_FREQUENCIES_USUAL], amplitude);
     for (int64_t s = 0; lm->inv_freq[TP_FREQUENCIES_LONG] && s < batch->n_sequences; s++) {
-        int64_t length = batch->cache ? batch->cache->capacity : batch->offsets[s + 1] - batch->offsets[s];
+        int64_t length = batch->cache ? batch->cache->positions : batch->offsets[s + 1] - batch->offsets[s];
         bool goes_far = tp_lm_turns_long(c, length);
         tp_rotation_set(tape, r->rotation, r->offsets[s], r->offsets[s + 1], r->positions,
                         lm->inv_freq[goes_far ? TP_FREQUENCIES_LONG : TP_FREQUENCIES_USUAL], amplitude);

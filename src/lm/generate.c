@@ -22,40 +22,57 @@ static int64_t longest(const int64_t *offsets, int64_t n) {
     return most;
 }
 
-/* So many sequences go at once that their cache stays within this many bytes. */
+/* So many sequences go at once that their caches stay within this many bytes. */
 enum { CACHE_BYTES = 256 << 20 };
 
-static int64_t sequences_at_once(const tp_lm *lm, int64_t capacity, int64_t slots_each) {
-    int64_t n = CACHE_BYTES / tp_kv_cache_slot_bytes(lm, TP_F32, capacity) / slots_each;
+static int64_t sequences_at_once(int64_t bytes_each) {
+    int64_t n = CACHE_BYTES / bytes_each;
     return n < 1 ? 1 : n > 64 ? 64 : n;
 }
 
-/* Prompts from .. from + n - 1 as a var and a batch whose sequence s uses slot s * stride. */
+/* ---- prompts ---- */
+
+tp_kv_cache *tp_read_before(const tp_lm *lm, tp_math math, const float *rows, int64_t n, const tp_adapter *adapter) {
+    tp_kv_cache *cache = tp_kv_cache_new(lm, 1, n);
+    if (cache == NULL) return NULL;
+    int64_t context = lm->config.max_position_embeddings; /* how far what follows will go is not known */
+    if (cache->positions < context) cache->positions = context;
+    const int64_t offsets[2] = {0, n}, slot = 0;
+    tp_batch batch = {.n_sequences = 1, .offsets = offsets, .cache = cache, .slots = &slot, .adapter = adapter};
+    tp_tape *tape = tp_tape_new(math);
+    tape->frozen = true;
+    tp_var *x = tp_var_new(tape, n, lm->config.d_model);
+    memcpy(x->data, rows, (size_t)(x->rows * x->cols) * sizeof(float));
+    tp_lm_blocks(tape, lm, x, &batch, 0, lm->config.n_layers);
+    tp_tape_free(tape);
+    return cache;
+}
+
+/* A cache for n prompts of at most `capacity` positions, which go on from what stands before all of them; with their
+ * answers they reach `reach`. */
+static tp_kv_cache *prompt_cache(const tp_lm *lm, const tp_prompts *p, int64_t n, int64_t capacity, int64_t reach) {
+    if (tp_kv_cache_reaches(lm, (p->before ? p->before->lengths[0] : 0) + reach) != TP_OK) return NULL;
+    return p->before ? tp_kv_cache_new_behind(lm, p->before, n, capacity) : tp_kv_cache_new(lm, n, capacity);
+}
+
+/* Prompts from .. from + n - 1 as a var and a batch whose sequence s uses slot s, which is emptied. */
 static tp_var *prompt_rows(tp_tape *tape, const tp_lm *lm, const tp_prompts *p, int64_t from, int64_t n,
-                           tp_kv_cache *cache, int64_t stride, tp_batch *batch) {
+                           tp_kv_cache *cache, tp_batch *batch) {
     int64_t *offsets = tp_arena_alloc(tape->arena, (size_t)(n + 1) * sizeof *offsets);
     int64_t *slots = tp_arena_alloc(tape->arena, (size_t)n * sizeof *slots);
     for (int64_t i = 0; i <= n; i++) offsets[i] = p->offsets[from + i] - p->offsets[from];
-    for (int64_t i = 0; i < n; i++) slots[i] = i * stride;
+    for (int64_t i = 0; i < n; i++) {
+        slots[i] = i;
+        if (p->before)
+            tp_kv_cache_go_on(cache, i, 0);
+        else
+            tp_kv_cache_rewind(cache, i, 0);
+    }
     *batch = (tp_batch){.n_sequences = n, .offsets = offsets, .cache = cache, .slots = slots, .adapter = p->adapter};
     int64_t d = lm->config.d_model;
     tp_var *x = tp_var_new(tape, offsets[n], d);
     memcpy(x->data, p->rows + p->offsets[from] * d, (size_t)(offsets[n] * d) * sizeof(float));
     return x;
-}
-
-/* Empties all slots; what stands before all prompts is read once and put into the slot of each of the n. */
-static void begin_sequences(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int64_t n, tp_kv_cache *cache,
-                            int64_t stride) {
-    for (int64_t i = 0; i < cache->n_slots; i++) tp_kv_cache_rewind(cache, i, 0);
-    if (p->n_before == 0) return;
-    int64_t offsets[2] = {0, p->n_before}, slot = 0;
-    tp_batch batch = {.n_sequences = 1, .offsets = offsets, .cache = cache, .slots = &slot, .adapter = p->adapter};
-    tp_tape_reset(tape);
-    tp_var *x = tp_var_new(tape, p->n_before, lm->config.d_model);
-    memcpy(x->data, p->before, (size_t)(x->rows * x->cols) * sizeof(float));
-    tp_lm_blocks(tape, lm, x, &batch, 0, lm->config.n_layers);
-    for (int64_t i = 1; i < n; i++) tp_kv_cache_copy(cache, 0, i * stride);
 }
 
 /* ---- generation ---- */
@@ -69,10 +86,10 @@ int32_t tp_greedy_token(const tp_lm *lm, const float *logits) {
     return best;
 }
 
-/* Appends up to max_new ids to out[i] for each of n sequences, which the cache holds in the slots i * stride; next[i]
- * is the first (-1: none, the sequence ends here). */
-static void write_on(const tp_lm *lm, tp_tape *tape, const tp_adapter *adapter, tp_kv_cache *cache, int64_t stride,
-                     int64_t n, int32_t *next, int64_t max_new, tp_ids *out) {
+/* Appends up to max_new ids to out[i] for each of n sequences, which the cache holds in its first slots; next[i] is the
+ * first (-1: none, the sequence ends here). */
+static void write_on(const tp_lm *lm, tp_tape *tape, const tp_adapter *adapter, tp_kv_cache *cache, int64_t n,
+                     int32_t *next, int64_t max_new, tp_ids *out) {
     int64_t *running = tp_alloc((size_t)n * sizeof *running), *steps = tp_alloc((size_t)(n + 1) * sizeof *steps);
     int64_t *slots = tp_alloc((size_t)n * sizeof *slots), n_running = n;
     for (int64_t i = 0; i < n; i++) running[i] = i;
@@ -82,7 +99,7 @@ static void write_on(const tp_lm *lm, tp_tape *tape, const tp_adapter *adapter, 
         for (int64_t i = 0; i < n_running; i++) {
             if (next[i] < 0) continue;
             tp_ids_append(&out[running[i]], next[i]);
-            slots[kept] = running[i] * stride;
+            slots[kept] = running[i];
             next[kept] = next[i];
             running[kept++] = running[i];
         }
@@ -103,21 +120,20 @@ static void write_on(const tp_lm *lm, tp_tape *tape, const tp_adapter *adapter, 
 static void generate_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int64_t from, int64_t n,
                            int64_t max_new, tp_kv_cache *cache, tp_ids *out) {
     int32_t *next = tp_alloc((size_t)n * sizeof *next);
-    begin_sequences(lm, tape, p, n, cache, 1);
     tp_tape_reset(tape);
     tp_batch batch;
-    tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, cache, 1, &batch), &batch);
+    tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, cache, &batch), &batch);
     for (int64_t i = 0; i < n; i++) next[i] = tp_greedy_token(lm, logits->data + i * logits->cols);
-    write_on(lm, tape, p->adapter, cache, 1, n, next, max_new, out + from);
+    write_on(lm, tape, p->adapter, cache, n, next, max_new, out + from);
     tp_free(next);
 }
 
 tp_status tp_generate_greedy(const tp_lm *lm, tp_math math, const tp_prompts *prompts, int64_t max_new, tp_ids *out) {
     if (prompts->n == 0 || max_new <= 0) return TP_OK;
-    int64_t capacity = prompts->n_before + longest(prompts->offsets, prompts->n) + max_new;
-    int64_t chunk = sequences_at_once(lm, capacity, 1);
+    int64_t capacity = longest(prompts->offsets, prompts->n) + max_new;
+    int64_t chunk = sequences_at_once(tp_kv_cache_slot_bytes(lm, TP_F32, capacity));
     if (chunk > prompts->n) chunk = prompts->n;
-    tp_kv_cache *cache = tp_kv_cache_new(lm, chunk, capacity);
+    tp_kv_cache *cache = prompt_cache(lm, prompts, chunk, capacity, capacity);
     if (cache == NULL) return tp_last_status();
     tp_tape *tape = tp_tape_new(math);
     tape->frozen = true;
@@ -197,7 +213,8 @@ static void score_children(const tree *t, int32_t node, const float *logits, int
 /* What is known of a chunk of prompts. */
 typedef struct {
     const tree *tree;
-    tp_kv_cache *cache;    /* prompt i's slots are i * n_inner .. */
+    tp_kv_cache *prompts;  /* prompt i is in slot i: node 0 */
+    tp_kv_cache *answers;  /* behind it; the other inner nodes of prompt i are in the slots i * n_inner + their own */
     double *totals;        /* [n, tree->n]: log-likelihood up to each node; NAN: not known yet */
     bool *run;             /* [n, tree->n]: inner nodes whose children are known */
     const int32_t *wanted; /* [n]: an answer of each prompt that must be known; NULL: none */
@@ -243,7 +260,19 @@ static int64_t choose(const scoring *c, int64_t i, int64_t n_answers, int32_t *c
     return n;
 }
 
-/* Runs the tree for the n prompts of a chunk, a node's slot beginning as a copy of its parent's. */
+/* Has the node's slot of prompt i begin as its parent's: going on from the prompt itself, or with its answer's first
+ * tokens. */
+static int64_t begin_node(const scoring *c, int64_t i, const tree_node *node) {
+    const tree *t = c->tree;
+    int64_t slot = i * t->n_inner + node->slot;
+    if (node->parent == 0)
+        tp_kv_cache_go_on(c->answers, slot, i);
+    else
+        tp_kv_cache_copy(c->answers, i * t->n_inner + t->nodes[node->parent].slot, slot);
+    return slot;
+}
+
+/* Runs the tree for the n prompts of a chunk. */
 static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int64_t from, int64_t n, int64_t n_answers,
                         const scoring *c) {
     const tree *t = c->tree;
@@ -252,11 +281,10 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
     int32_t *tokens = tp_alloc((size_t)most * sizeof *tokens), *nodes = tp_alloc((size_t)most * sizeof *nodes);
     int32_t *next = tp_alloc((size_t)n * sizeof *next);
     for (int64_t i = 0; i <= most; i++) steps[i] = i;
-    begin_sequences(lm, tape, p, n, c->cache, t->n_inner);
     for (int64_t i = 0; i < n * (int64_t)t->n; i++) c->totals[i] = NAN, c->run[i] = false;
     tp_tape_reset(tape);
     tp_batch batch;
-    tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, c->cache, t->n_inner, &batch), &batch);
+    tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, c->prompts, &batch), &batch);
     for (int64_t i = 0; i < n; i++) {
         double *totals = c->totals + i * (int64_t)t->n;
         totals[0] = 0;
@@ -269,23 +297,21 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
             int64_t chosen = choose(c, i, n_answers, nodes + rows);
             for (; chosen > 0; chosen--, rows++) {
                 const tree_node *node = &t->nodes[nodes[rows]];
-                slots[rows] = i * t->n_inner + node->slot;
-                tp_kv_cache_copy(c->cache, i * t->n_inner + t->nodes[node->parent].slot, slots[rows]);
+                slots[rows] = begin_node(c, i, node);
                 tokens[rows] = node->token;
                 c->run[i * (int64_t)t->n + nodes[rows]] = true;
             }
         }
         if (rows == 0) break;
         tp_tape_reset(tape);
-        batch =
-            (tp_batch){.n_sequences = rows, .offsets = steps, .cache = c->cache, .slots = slots, .adapter = p->adapter};
+        batch = (tp_batch){
+            .n_sequences = rows, .offsets = steps, .cache = c->answers, .slots = slots, .adapter = p->adapter};
         logits = last_logits(tape, lm, tp_lm_embed(tape, lm, tokens, rows), &batch);
         for (int64_t r = 0; r < rows; r++)
             score_children(t, nodes[r], logits->data + r * logits->cols, logits->cols,
                            c->totals + slots[r] / t->n_inner * (int64_t)t->n);
     }
-    /* a prompt's first slot still holds the prompt alone: answers went on in copies of it */
-    if (c->max_new > 0) write_on(lm, tape, p->adapter, c->cache, t->n_inner, n, next, c->max_new, c->out);
+    if (c->max_new > 0) write_on(lm, tape, p->adapter, c->prompts, n, next, c->max_new, c->out);
     tp_free(slots);
     tp_free(steps);
     tp_free(tokens);
@@ -300,12 +326,16 @@ static tp_status score(const tp_lm *lm, tp_math math, const tp_prompts *prompts,
                        tp_ids *out) {
     if (prompts->n == 0) return TP_OK;
     tree t = build_tree(answers, n_answers);
-    int64_t behind = t.depth > max_new ? t.depth : max_new;
-    int64_t capacity = prompts->n_before + longest(prompts->offsets, prompts->n) + behind;
-    int64_t chunk = sequences_at_once(lm, capacity, t.n_inner);
+    int64_t most = longest(prompts->offsets, prompts->n), capacity = most + max_new;
+    int64_t reach = most + (t.depth > max_new ? t.depth : max_new);
+    int64_t chunk = sequences_at_once(tp_kv_cache_slot_bytes(lm, TP_F32, capacity) +
+                                      t.n_inner * tp_kv_cache_slot_bytes(lm, TP_F32, t.depth));
     if (chunk > prompts->n) chunk = prompts->n;
-    scoring c = {.tree = &t, .all = all, .max_new = max_new, .cache = tp_kv_cache_new(lm, chunk * t.n_inner, capacity)};
-    tp_status status = c.cache ? TP_OK : tp_last_status();
+    scoring c = {.tree = &t, .all = all, .max_new = max_new};
+    c.prompts = prompt_cache(lm, prompts, chunk, capacity, reach);
+    if (c.prompts) c.answers = tp_kv_cache_new_behind(lm, c.prompts, chunk * t.n_inner, t.depth);
+    tp_status status = c.answers ? TP_OK : tp_last_status();
+    if (c.answers) c.prompts->positions = c.answers->positions;
     tp_tape *tape = tp_tape_new(math);
     tape->frozen = true;
     c.totals = tp_alloc((size_t)chunk * t.n * sizeof *c.totals);
@@ -322,7 +352,8 @@ static tp_status score(const tp_lm *lm, tp_math math, const tp_prompts *prompts,
     tp_free(c.totals);
     tp_free(c.run);
     tp_tape_free(tape);
-    tp_kv_cache_free(c.cache);
+    tp_kv_cache_free(c.answers);
+    tp_kv_cache_free(c.prompts);
     tp_free(t.nodes);
     tp_free(t.leaves);
     return status;

@@ -12,10 +12,13 @@ typedef struct tp_prompts {
     const float *rows;      /* [offsets[n], d_model] */
     const int64_t *offsets; /* [n + 1]; no prompt is empty */
     int64_t n;
-    const float *before; /* [n_before, d_model]: stands before every prompt and is computed once for all of them */
-    int64_t n_before;
+    const tp_kv_cache *before; /* of one slot: what stands before every prompt; NULL: nothing does */
     const tp_adapter *adapter; /* of the model; NULL: none */
 } tp_prompts;
+
+/* Reads rows [n, d_model] that stand before every prompt, once for all of them. NULL on error (positions are learned,
+ * and fewer than n); the caller frees it. */
+tp_kv_cache *tp_read_before(const tp_lm *lm, tp_math math, const float *rows, int64_t n, const tp_adapter *adapter);
 
 /* The most likely next token, of equal ones the smallest; -1 if it ends the sequence. logits [vocab_size]. */
 int32_t tp_greedy_token(const tp_lm *lm, const float *logits);

@@ -46,23 +46,34 @@ int64_t tp_kv_cache_slot_bytes(const tp_lm *lm, tp_dtype type, int64_t capacity)
     return lay_out(&lm->config, type, capacity, NULL, &bytes) ? (int64_t)bytes : INT64_MAX;
 }
 
-tp_kv_cache *tp_kv_cache_new_typed(const tp_lm *lm, tp_dtype type, int64_t n_slots, int64_t capacity) {
+tp_status tp_kv_cache_reaches(const tp_lm *lm, int64_t n) {
     const tp_lm_config *c = &lm->config;
+    if (c->positions != TP_POSITION_LEARNED || n <= c->max_position_embeddings) return TP_OK;
+    return tp_fail(TP_ERR_ARGUMENT, "%lld positions are asked for, this model has learned %d", (long long)n,
+                   c->max_position_embeddings);
+}
+
+static tp_kv_cache *new_cache(const tp_lm *lm, tp_dtype type, const tp_kv_cache *base, int64_t n_slots,
+                              int64_t capacity) {
+    const tp_lm_config *c = &lm->config;
+    int64_t before = 0; /* positions of all caches that this one stands behind */
+    for (const tp_kv_cache *b = base; b; b = b->base) before += b->capacity;
     if (!is_cache_type(type))
         return tp_fail_null(TP_ERR_ARGUMENT, "a cache of keys and values stores f32, f16, bf16 or i8, not %s",
                             tp_dtype_name(type));
-    if (c->positions == TP_POSITION_LEARNED && capacity > c->max_position_embeddings)
-        return tp_fail_null(TP_ERR_ARGUMENT, "%lld positions are asked for, this model has learned %d",
-                            (long long)capacity, c->max_position_embeddings);
+    if (base == NULL && tp_kv_cache_reaches(lm, capacity) != TP_OK) return NULL;
     tp_kv_cache *cache = tp_alloc(sizeof *cache);
     *cache = (tp_kv_cache){.type = type,
                            .n_layers = c->n_layers,
                            .n_kv_heads = c->n_kv_heads,
                            .head_dim = c->head_dim,
                            .n_slots = n_slots,
-                           .capacity = capacity};
-    cache->lengths = tp_alloc((size_t)n_slots * sizeof(int64_t));
-    cache->reached = tp_alloc((size_t)n_slots * sizeof(int64_t));
+                           .capacity = capacity,
+                           .positions = before + capacity,
+                           .base = base};
+    if (base && base->positions > cache->positions) cache->positions = base->positions;
+    int64_t **const numbers[] = {&cache->lengths, &cache->reached, &cache->base_slots, &cache->begins};
+    for (int i = 0; i < 4; i++) *numbers[i] = tp_alloc((size_t)n_slots * sizeof(int64_t));
     cache->layers = tp_alloc((size_t)c->n_layers * sizeof *cache->layers);
     size_t bytes;
     if (!lay_out(c, type, capacity, cache->layers, &cache->slot_bytes) ||
@@ -76,6 +87,14 @@ tp_kv_cache *tp_kv_cache_new_typed(const tp_lm *lm, tp_dtype type, int64_t n_slo
     return NULL;
 }
 
+tp_kv_cache *tp_kv_cache_new_typed(const tp_lm *lm, tp_dtype type, int64_t n_slots, int64_t capacity) {
+    return new_cache(lm, type, NULL, n_slots, capacity);
+}
+
+tp_kv_cache *tp_kv_cache_new_behind(const tp_lm *lm, const tp_kv_cache *base, int64_t n_slots, int64_t capacity) {
+    return new_cache(lm, base->type, base, n_slots, capacity);
+}
+
 tp_kv_cache *tp_kv_cache_new(const tp_lm *lm, int64_t n_slots, int64_t capacity) {
     return tp_kv_cache_new_typed(lm, TP_F32, n_slots, capacity);
 }
@@ -85,6 +104,8 @@ void tp_kv_cache_free(tp_kv_cache *cache) {
     tp_unreserve(cache->bytes, cache->slot_bytes * (size_t)cache->n_slots);
     tp_free(cache->lengths);
     tp_free(cache->reached);
+    tp_free(cache->base_slots);
+    tp_free(cache->begins);
     tp_free(cache->layers);
     tp_free(cache);
 }
@@ -100,7 +121,8 @@ void tp_kv_cache_copy(tp_kv_cache *cache, int64_t from, int64_t to) {
     size_t row = (size_t)cache->head_dim * tp_dtype_size(cache->type);
     for (int l = 0; l < cache->n_layers; l++) {
         const tp_kv_layer *y = &cache->layers[l];
-        int64_t n = cache->reached[from] < y->rows ? cache->reached[from] : y->rows;
+        int64_t n = cache->reached[from] - cache->begins[from];
+        if (n > y->rows) n = y->rows;
         for (int64_t h = 0; h < cache->n_kv_heads; h++) {
             size_t at = (size_t)(h * y->rows);
             memcpy(b + y->k + at * row, a + y->k + at * row, (size_t)n * row);
@@ -112,17 +134,25 @@ void tp_kv_cache_copy(tp_kv_cache *cache, int64_t from, int64_t to) {
     }
     cache->lengths[to] = cache->lengths[from];
     cache->reached[to] = cache->reached[from];
+    cache->base_slots[to] = cache->base_slots[from];
+    cache->begins[to] = cache->begins[from];
+}
+
+void tp_kv_cache_go_on(tp_kv_cache *cache, int64_t slot, int64_t base_slot) {
+    cache->base_slots[slot] = base_slot;
+    cache->begins[slot] = cache->lengths[slot] = cache->reached[slot] = cache->base->lengths[base_slot];
 }
 
 bool tp_kv_cache_rewind(tp_kv_cache *cache, int64_t slot, int64_t length) {
-    assert(0 <= length && length <= cache->lengths[slot]);
-    int64_t reached = cache->reached[slot];
+    if (length == 0) cache->begins[slot] = 0;
+    assert(cache->begins[slot] <= length && length <= cache->lengths[slot]);
+    int64_t reached = cache->reached[slot] - cache->begins[slot], own = length - cache->begins[slot];
     bool dropped = false; /* anything at all */
-    for (int l = 0; l < cache->n_layers && length > 0 && length < cache->lengths[slot]; l++) {
+    for (int l = 0; l < cache->n_layers && own > 0 && length < cache->lengths[slot]; l++) {
         int64_t rows = cache->layers[l].rows;
         if (cache->layers[l].window != rows || reached <= rows) continue;
         dropped = true;
-        int64_t first_seen = length + 1 > rows ? length + 1 - rows : 0; /* by the next token, its window is the ring */
+        int64_t first_seen = own + 1 > rows ? own + 1 - rows : 0; /* by the next token, its window is the ring */
         if (first_seen < reached - rows) return false;
     }
     if (!dropped && length < cache->lengths[slot]) cache->reached[slot] = length;
@@ -168,7 +198,7 @@ static tp_kv_span span_of(const tp_kv_cache *cache, const rows *r, int64_t from,
                         .n = n};
 }
 
-/* The n positions before `end`, which the layer holds. */
+/* The n of the slot's own rows before `end`, which the layer holds. */
 static tp_kv_sequence last_rows(const tp_kv_cache *cache, int layer, int64_t slot, int64_t end, int64_t n) {
     rows r = layer_rows(cache, layer, slot);
     int64_t from = (end - n) % r.head_rows, first = n < r.head_rows - from ? n : r.head_rows - from;
@@ -178,6 +208,7 @@ static tp_kv_sequence last_rows(const tp_kv_cache *cache, int layer, int64_t slo
 }
 
 tp_kv_sequence tp_kv_cache_held(const tp_kv_cache *cache, int layer, int64_t slot, int64_t length) {
+    assert(cache->begins[slot] == 0);
     int64_t window = cache->layers[layer].window; /* the next token's own row counts too */
     return last_rows(cache, layer, slot, length, window > 0 && length > window - 1 ? window - 1 : length);
 }
@@ -218,29 +249,50 @@ static rows waiting_rows(tp_tape *tape, const tp_kv_cache *cache, int64_t n) {
 
 /* ---- attention ---- */
 
+static int count_spans(const tp_kv_sequence *s) {
+    int n = 0;
+    while (n < TP_KV_SPANS && s->spans[n].n > 0) n++;
+    return n;
+}
+
+/* Puts the base's rows, of whose slot the first `end` positions count, before those of the sequence. */
+static void put_base_before(const tp_kv_cache *base, int layer, int64_t slot, int64_t end, tp_kv_sequence *keys) {
+    int64_t own = end - base->begins[slot], ring = base->layers[layer].rows;
+    if (own > 0) {
+        tp_kv_sequence before = last_rows(base, layer, slot, own, own < ring ? own : ring);
+        int n = count_spans(&before), behind = count_spans(keys);
+        assert(n + behind <= TP_KV_SPANS);
+        memmove(keys->spans + n, keys->spans, (size_t)behind * sizeof keys->spans[0]);
+        memcpy(keys->spans, before.spans, (size_t)n * sizeof keys->spans[0]);
+    }
+    if (base->begins[slot] > 0 && own <= ring)
+        put_base_before(base->base, layer, base->base_slots[slot], base->begins[slot], keys);
+}
+
 /* Puts a sequence's new rows where its queries find them, and says where all its keys are. True if they only wait: the
  * ring still holds positions that the first of the new queries sees. */
 static bool place_rows(tp_tape *tape, tp_kv_cache *cache, int layer, int64_t slot, const float *k, const float *v,
                        int64_t n, tp_kv_sequence *keys) {
-    int64_t past = cache->lengths[slot], ring = cache->layers[layer].rows;
+    int64_t begin = cache->begins[slot], past = cache->lengths[slot] - begin, ring = cache->layers[layer].rows;
     assert(past + n <= cache->capacity);
-    if (n == 1 || past + n <= ring) {
-        rows r = layer_rows(cache, layer, slot);
-        write_rows(cache, &r, past % ring, k, v, n);
+    bool waits = n > 1 && past + n > ring;
+    rows r = waits ? waiting_rows(tape, cache, n) : layer_rows(cache, layer, slot);
+    write_rows(cache, &r, waits ? 0 : past % ring, k, v, n);
+    if (waits) {
+        *keys = last_rows(cache, layer, slot, past, past < ring ? past : ring - 1);
+        keys->spans[count_spans(keys)] = span_of(cache, &r, 0, n);
+    } else {
         *keys = last_rows(cache, layer, slot, past + n, past + n < ring ? past + n : ring);
-        return false;
     }
-    rows r = waiting_rows(tape, cache, n);
-    write_rows(cache, &r, 0, k, v, n);
-    *keys = last_rows(cache, layer, slot, past, past < ring ? past : ring - 1);
-    keys->spans[2] = span_of(cache, &r, 0, n);
-    return true;
+    bool all = waits ? past < ring : past + n <= ring; /* of the own rows are there: those before them count, too */
+    if (begin > 0 && all) put_base_before(cache->base, layer, cache->base_slots[slot], begin, keys);
+    return waits;
 }
 
 /* The last of the waiting rows go into the ring. */
 static void settle_rows(tp_kv_cache *cache, int layer, int64_t slot, const tp_kv_span *waiting) {
     rows r = layer_rows(cache, layer, slot);
-    int64_t n = waiting->n, past = cache->lengths[slot];
+    int64_t n = waiting->n, past = cache->lengths[slot] - cache->begins[slot];
     size_t bytes = (size_t)cache->head_dim * tp_dtype_size(cache->type);
     for (int64_t h = 0; h < cache->n_kv_heads; h++)
         for (int64_t i = n > r.head_rows ? n - r.head_rows : 0; i < n; i++) {
@@ -266,6 +318,6 @@ tp_var *tp_kv_cache_attend(tp_tape *tape, tp_kv_cache *cache, int layer, tp_var 
     }
     tp_var *out = tp_attention_cached(tape, q, q_offsets, keys, cache->type, n_sequences, spec);
     for (int64_t s = 0; s < n_sequences; s++)
-        if (waits[s]) settle_rows(cache, layer, slots[s], &keys[s].spans[2]);
+        if (waits[s]) settle_rows(cache, layer, slots[s], &keys[s].spans[count_spans(&keys[s]) - 1]);
     return out;
 }
