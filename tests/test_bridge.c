@@ -1,12 +1,9 @@
 /* bridge/: the Perceiver bridge against values and all gradients computed by PyTorch (tools/reference), its gradient
  * by central differences, ragged batches, determinism, the other ways out, and calibration. */
-#include "check.h"
+#include "compare.h"
 
 #include "base/mem.h"
 #include "bridge/bridge.h"
-#include "lm/safetensors.h"
-
-#include <math.h>
 
 #define FIXTURE TP_SOURCE_DIR "/tests/fixtures/bridge/perceiver.safetensors"
 
@@ -18,38 +15,9 @@ static const tp_bridge_recipe small = {.kind = "perceiver",
                                        .ffn_multiple = 4,
                                        .learnable_normaliser = true};
 
-/* The f32 tensor of that name, which must have `n` numbers. */
-static const float *numbers(const tp_safetensors *st, const char *name, int64_t n) {
-    const tp_st_tensor *t = tp_safetensors_find(st, name);
-    check_not_null(t);
-    assert_int_equal(t->dtype, TP_F32);
-    assert_int_equal(t->n_bytes, (size_t)n * sizeof(float));
-    return t->data;
-}
-
-/* The largest difference over the largest expected magnitude. */
-static double relative_error(const float *found, const float *expected, int64_t n) {
-    double difference = 0, magnitude = 0;
-    for (int64_t i = 0; i < n; i++) {
-        difference = fmax(difference, fabs((double)found[i] - expected[i]));
-        magnitude = fmax(magnitude, fabs(expected[i]));
-        if (isnan(found[i])) return INFINITY;
-    }
-    return difference / magnitude;
-}
-
 static void load(void *context, tp_weight *w) {
     int64_t n = w->rows * w->cols;
-    memcpy(tp_weight_values(w), numbers(context, w->name, n), (size_t)n * sizeof(float));
-}
-
-/* sum(y * g) as a loss: its gradient with respect to y is g. */
-static tp_var *weighted(tp_tape *tape, tp_var *y, const float *g) {
-    int64_t n = y->rows * y->cols;
-    tp_weight row = {.name = "g", .dtype = TP_F32, .rows = 1, .cols = n, .data = g};
-    tp_weight *kept = tp_arena_alloc(tape->arena, sizeof *kept);
-    *kept = row;
-    return tp_linear(tape, tp_reshape(tape, y, 1, n), kept, NULL);
+    memcpy(tp_weight_values(w), compare_numbers(context, w->name, n), (size_t)n * sizeof(float));
 }
 
 static void perceiver_agrees_with_pytorch_in_values_and_all_gradients(void **state) {
@@ -65,20 +33,20 @@ static void perceiver_agrees_with_pytorch_in_values_and_all_gradients(void **sta
     for (int i = 0; i < 3; i++) offsets[i] = ((const int32_t *)stored->data)[i];
 
     tp_tape *tape = tp_tape_new(TP_MATH_F32);
-    tp_var *hidden = tp_var_leaf(tape, numbers(st, "hidden", 200), 10, 20);
+    tp_var *hidden = tp_var_leaf(tape, compare_numbers(st, "hidden", 200), 10, 20);
     tp_var *soft = tp_bridge_forward(tape, b, hidden, offsets, 2);
     assert_int_equal(soft->rows, 10);
     assert_int_equal(soft->cols, 28);
-    assert_true(relative_error(soft->data, numbers(st, "output", 280), 280) < 1e-5);
+    assert_true(compare_error(soft->data, compare_numbers(st, "output", 280), 280) < 1e-5);
 
-    tp_backward(tape, weighted(tape, soft, numbers(st, "output_grad", 280)), 1);
-    assert_true(relative_error(hidden->grad, numbers(st, "grad.hidden", 200), 200) < 1e-4);
+    tp_backward(tape, compare_weighted(tape, soft, compare_numbers(st, "output_grad", 280)), 1);
+    assert_true(compare_error(hidden->grad, compare_numbers(st, "grad.hidden", 200), 200) < 1e-4);
     size_t compared = 1;
     for (size_t i = 0; i < b->params.n; i++) {
         const tp_weight *w = b->params.items[i];
         char name[128];
         snprintf(name, sizeof name, "grad.%s", w->name);
-        double error = relative_error(w->grad, numbers(st, name, w->rows * w->cols), w->rows * w->cols);
+        double error = compare_error(w->grad, compare_numbers(st, name, w->rows * w->cols), w->rows * w->cols);
         if (!(error < 1e-4)) fail_msg("%s is off by %g", name, error);
         compared++;
     }
@@ -134,7 +102,7 @@ static void gradients_agree_with_central_differences(void **state) {
         tp_weight_init_value(&b->scale, 1.5f); /* so that its size does not hide errors */
         tp_tape *tape = tp_tape_new(TP_MATH_F32);
         tp_var *soft = tp_bridge_forward(tape, b, tp_var_leaf(tape, hidden, T, DS), offsets, 2);
-        tp_backward(tape, weighted(tape, soft, g), 1);
+        tp_backward(tape, compare_weighted(tape, soft, g), 1);
         int compared = 0;
         for (size_t p = 0; p < b->params.n; p++) {
             tp_weight *w = b->params.items[p];
@@ -187,7 +155,7 @@ static void a_ragged_batch_equals_its_sequences_one_at_a_time(void **state) {
     for (int s = 0; s < 3; s++) {
         const int64_t own[] = {0, lengths[s]};
         tp_var *one = tp_bridge_forward(tape, b, tp_var_wrap(tape, hidden + offsets[s] * DS, lengths[s], DS), own, 1);
-        assert_true(relative_error(one->data, all->data + s * M * DR, M * DR) < 1e-5);
+        assert_true(compare_error(one->data, all->data + s * M * DR, M * DR) < 1e-5);
     }
     /* each soft token has the receiver's RMS, and the sequences' tokens differ */
     for (int64_t i = 0; i < all->rows; i++) {
@@ -195,7 +163,7 @@ static void a_ragged_batch_equals_its_sequences_one_at_a_time(void **state) {
         for (int j = 0; j < DR; j++) square += (double)all->data[i * DR + j] * all->data[i * DR + j];
         assert_true(fabs(sqrt(square / DR) - c->target_rms) < 1e-3 * c->target_rms);
     }
-    assert_true(relative_error(all->data, all->data + M * DR, M * DR) > 0.1);
+    assert_true(compare_error(all->data, all->data + M * DR, M * DR) > 0.1);
     tp_calibration_free(c);
     tp_tape_free(tape);
     tp_bridge_free(b);
@@ -271,7 +239,7 @@ static void a_frozen_bridge_gives_the_same(void **state) {
     tape->frozen = false; /* nothing may be recorded all the same */
     tp_var *after = soft_of(tape, b, rows, offsets);
     assert_false(after->wants_grad);
-    assert_true(relative_error(after->data, before, 2 * 5 * 28) < 1e-5);
+    assert_true(compare_error(after->data, before, 2 * 5 * 28) < 1e-5);
     tp_tape_free(tape);
     tp_bridge_free(b);
 }
