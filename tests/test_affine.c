@@ -1,10 +1,10 @@
-/* eval/affine: principal components and ridge regression against NumPy and scikit-learn
+/* tensor/affine: principal components and ridge regression against NumPy and scikit-learn
  * (tests/fixtures/affine.json), and what they refuse. */
 #include "check.h"
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "eval/affine.h"
+#include "tensor/affine.h"
 
 #include <math.h>
 

@@ -48,11 +48,12 @@ static tp_status add_attention(const tp_eval *eval, const tp_example *example, j
         tp_ids_free(&ids);
         return status;
     }
-    int64_t t = (int64_t)ids.len, m = bridge->recipe.soft_tokens, depth = bridge->recipe.depth;
-    int64_t heads = bridge->recipe.heads, size = m * t;
+    int depth, heads;
+    tp_bridge_attention_shape(bridge, &depth, &heads);
+    int64_t t = (int64_t)ids.len, m = bridge->recipe.soft_tokens, size = m * t;
     tp_tape *tapes[2] = {tp_tape_new(relay->recipe->math), tp_tape_new(relay->recipe->math)};
     tapes[0]->frozen = tapes[1]->frozen = true;
-    tp_var *hidden = tp_var_new(tapes[1], t, bridge->d_source);
+    tp_var *hidden = tp_var_new(tapes[1], t, bridge->d_input);
     tp_tap_run(&relay->tap, tapes[0], ids.data, t, hidden->data);
     float *weights = tp_alloc((size_t)(depth * heads * size) * sizeof *weights);
     double *map = tp_alloc((size_t)size * sizeof *map);

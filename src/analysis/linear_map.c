@@ -2,7 +2,7 @@
  *
  * The normal equations W (G + l2) = B, with G = Z'Z / n and B = Y'Z / n, are solved by a Cholesky factorisation in
  * blocks, whose work is products of the engine in f32, and improved once by the solution for what is left over. The
- * penalty keeps G + l2 well enough conditioned for that. (The exact solution of eval/affine.h in f64 is for maps
+ * penalty keeps G + l2 well enough conditioned for that. (The exact solution of tensor/affine.h in f64 is for maps
  * between models: it takes minutes where, as here, inputs are thousands, targets hundreds, and several penalties are
  * tried.) */
 #include "analysis/linear_map.h"

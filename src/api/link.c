@@ -66,7 +66,7 @@ tp_status tp_link_soft(const tp_link *link, const char *text, size_t n, float *s
     tp_ids ids = {0};
     tp_status status = tp_tap_tokens(&relay->tap, n ? text : "", n, &ids, truncated);
     if (status == TP_OK) {
-        int64_t n_ids = (int64_t)ids.len, d = relay->sender->config.d_model;
+        int64_t n_ids = (int64_t)ids.len, d = tp_tap_width(&relay->tap);
         float *hidden = tp_alloc((size_t)(n_ids * d) * sizeof *hidden);
         tp_tape *tape = frozen_tape(link);
         tp_tap_run(&relay->tap, tape, ids.data, n_ids, hidden);

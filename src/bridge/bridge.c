@@ -10,7 +10,15 @@
 /* The eps of the fixture: embeddings are of the order 0.02, their mean squares of 4e-4. */
 static const float rms_eps = 1e-6f;
 
-const tp_bridge_family *const tp_bridge_families[] = {&tp_bridge_perceiver, NULL};
+const tp_bridge_family *const tp_bridge_families[] = {&tp_bridge_perceiver,       &tp_bridge_linear,
+                                                      &tp_bridge_mean_mlp,        &tp_bridge_weighted_pool,
+                                                      &tp_bridge_cross_attention, &tp_bridge_qformer,
+                                                      &tp_bridge_transformer,     &tp_bridge_latent_cot,
+                                                      &tp_bridge_ridge,           NULL};
+
+static int64_t n_taps(const tp_bridge_recipe *recipe) {
+    return recipe->n_taps > 1 ? recipe->n_taps : 1;
+}
 
 static const tp_bridge_family *find_family(const char *name) {
     char known[256] = "";
@@ -37,8 +45,8 @@ static void attach_vector(tp_bridge *bridge, tp_weight *w, const char *name, con
 }
 
 static void attach_normaliser(tp_bridge *b, const tp_calibration *c) {
-    attach_vector(b, &b->source_mean, "source_mean", c ? c->source_mean : NULL, 0, b->d_source);
-    attach_vector(b, &b->source_std, "source_std", c ? c->source_std : NULL, 1, b->d_source);
+    attach_vector(b, &b->source_mean, "source_mean", c ? c->source_mean : NULL, 0, b->d_input);
+    attach_vector(b, &b->source_std, "source_std", c ? c->source_std : NULL, 1, b->d_input);
     attach_vector(b, &b->target_mean, "target_mean", c ? c->target_mean : NULL, 0, b->d_target);
     attach_vector(b, &b->target_std, "target_std", c ? c->target_std : NULL, 1, b->d_target);
 }
@@ -51,18 +59,22 @@ tp_bridge *tp_bridge_new(const tp_bridge_recipe *recipe, int64_t d_source, int64
         return tp_fail_null(TP_ERR_ARGUMENT,
                             "a bridge cannot be made from an incomplete recipe: `bridge.soft_tokens` is "
                             "still to be chosen by the task");
-    if (calibration && (calibration->d_source != d_source || calibration->d_target != d_target))
+    int64_t d_input = n_taps(recipe) * d_source;
+    if (calibration && (calibration->d_source != d_input || calibration->d_target != d_target))
         return tp_fail_null(TP_ERR_ARGUMENT,
                             "the calibration is of widths %lld and %lld, the bridge of widths %lld and %lld",
-                            (long long)calibration->d_source, (long long)calibration->d_target, (long long)d_source,
+                            (long long)calibration->d_source, (long long)calibration->d_target, (long long)d_input,
                             (long long)d_target);
     tp_bridge *bridge = tp_alloc(sizeof *bridge);
-    *bridge = (tp_bridge){.family = family, .recipe = *recipe, .d_source = d_source, .d_target = d_target};
+    *bridge = (tp_bridge){
+        .family = family, .recipe = *recipe, .d_source = d_source, .d_target = d_target, .d_input = d_input};
     bridge->layers = family->build(bridge, seed);
     if (bridge->layers == NULL) {
         tp_bridge_free(bridge);
         return NULL;
     }
+    if (d_input > d_source) /* zeros: all layers count alike */
+        tp_params_attach(&bridge->params, &bridge->layer_mix, "layer_mix", 1, n_taps(recipe));
     tp_params_attach(&bridge->params, &bridge->scale, "scale", 1, 1);
     tp_weight_init_value(&bridge->scale, calibration ? calibration->target_rms : 1);
     if (recipe->normaliser == TP_NORMALISER_WHITEN) attach_normaliser(bridge, calibration);
@@ -90,7 +102,8 @@ static bool whitens(const tp_bridge *bridge) {
 
 /* What the family gets to see. */
 static tp_var *way_in(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden) {
-    return whitens(bridge) ? tp_nn_whiten(tape, hidden, &bridge->source_mean, &bridge->source_std) : hidden;
+    tp_var *x = whitens(bridge) ? tp_nn_whiten(tape, hidden, &bridge->source_mean, &bridge->source_std) : hidden;
+    return bridge->d_input > bridge->d_source ? tp_nn_mix(tape, x, &bridge->layer_mix) : x;
 }
 
 /* What the receiver gets of the family's tokens y. */
@@ -134,6 +147,26 @@ tp_var *tp_bridge_forward_training(tp_tape *tape, const tp_bridge *bridge, tp_va
     return way_out(tape, bridge, bridge->family->train(tape, bridge, x, offsets, n_sequences, &own, terms));
 }
 
+tp_status tp_bridge_solve(tp_bridge *bridge, const float *means, const float *targets, int64_t n) {
+    if (bridge->family->solve == NULL)
+        return tp_fail(TP_ERR_UNSUPPORTED, "a bridge of the kind \"%s\" cannot be solved for", bridge->family->name);
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    tape->frozen = true;
+    /* whitening and mixing are linear: what they make of the means is the mean of what they make of the states */
+    tp_var *x = way_in(tape, bridge, tp_var_wrap(tape, (float *)(uintptr_t)means, n, bridge->d_input));
+    int64_t n_rows = n * bridge->recipe.soft_tokens;
+    tp_var *rows = tp_var_wrap(tape, (float *)(uintptr_t)targets, n_rows, bridge->d_target);
+    tp_status status = bridge->family->solve(bridge, x->data, unrecoloured(tape, bridge, rows)->data, n);
+    tp_tape_free(tape);
+    return status;
+}
+
+bool tp_bridge_is_solved(const char *kind) {
+    for (int i = 0; tp_bridge_families[i]; i++)
+        if (strcmp(tp_bridge_families[i]->name, kind) == 0) return tp_bridge_families[i]->solve != NULL;
+    return false;
+}
+
 bool tp_bridge_has_loss(const char *kind, tp_loss_name loss) {
     for (int i = 0; tp_bridge_families[i]; i++)
         if (strcmp(tp_bridge_families[i]->name, kind) == 0) return tp_bridge_families[i]->own_losses >> loss & 1;
@@ -148,6 +181,12 @@ tp_status tp_bridge_attention(tp_tape *tape, const tp_bridge *bridge, tp_var *hi
     return TP_OK;
 }
 
+void tp_bridge_attention_shape(const tp_bridge *bridge, int *depth, int *heads) {
+    *depth = bridge->recipe.depth;
+    *heads = bridge->recipe.heads;
+    if (bridge->family->attention_shape) bridge->family->attention_shape(&bridge->recipe, depth, heads);
+}
+
 int64_t tp_bridge_n_parameters(const tp_bridge *bridge) {
     return bridge->params.total;
 }
@@ -155,8 +194,9 @@ int64_t tp_bridge_n_parameters(const tp_bridge *bridge) {
 int64_t tp_bridge_count(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target) {
     const tp_bridge_family *family = find_family(recipe->kind);
     if (family == NULL) return -1;
-    int64_t normaliser = recipe->normaliser == TP_NORMALISER_WHITEN ? 2 * (d_source + d_target) : 0;
-    return family->count(recipe, d_source, d_target) + 1 + normaliser;
+    int64_t taps = n_taps(recipe), mix = taps > 1 ? taps : 0;
+    int64_t normaliser = recipe->normaliser == TP_NORMALISER_WHITEN ? 2 * (taps * d_source + d_target) : 0;
+    return family->count(recipe, d_source, d_target) + mix + 1 + normaliser;
 }
 
 void tp_bridge_visit(tp_bridge *bridge, void (*visit)(void *context, tp_weight *w), void *context) {

@@ -3,7 +3,8 @@
  * Every family of bridges shares the way in and the way out: hidden states are whitened with the sender's statistics,
  * *resampled* by the family to M tokens of the receiver's width, recoloured with the statistics of the receiver's
  * embeddings, and brought to their scale (SPEC 1.2 to 1.4). A family is therefore only its resampler, one file behind
- * the small table below.
+ * the small table below (docs/adding-a-bridge.md). A bridge that reads several layers of the sender gets their states
+ * side by side, whitens each by its own statistics, and mixes them by learned weights: no family knows of that either.
  *
  *     tp_bridge *b = tp_bridge_new(&recipe->bridge, d_sender, d_receiver, calibration, seed);
  *     tp_var *soft = tp_bridge_forward(tape, b, hidden, offsets, n);       [n * M, d_receiver]
@@ -57,10 +58,17 @@ typedef struct tp_bridge_family {
     /* What each soft token reads of one sequence x [n, d_source]: weights [depth, heads, soft_tokens, n]. NULL: the
      * family has no attention over its source. */
     void (*attention)(tp_tape *tape, const tp_bridge *bridge, tp_var *x, float *weights);
+    /* Its blocks and heads, where they are not the recipe's depth and heads. */
+    void (*attention_shape)(const tp_bridge_recipe *recipe, int *depth, int *heads);
+    /* Sets the parameters in closed form, before the first step: n texts, of each the mean of its whitened states, x
+     * [n, d_source], and what its soft tokens are to be, y [n, soft_tokens * d_target], not yet recoloured. NULL: the
+     * family is trained only. */
+    tp_status (*solve)(tp_bridge *bridge, const float *x, const float *y, int64_t n);
     void (*free)(void *layers); /* the structs; the parameters' numbers belong to bridge->params */
 } tp_bridge_family;
 
-extern const tp_bridge_family tp_bridge_perceiver;
+extern const tp_bridge_family tp_bridge_perceiver, tp_bridge_linear, tp_bridge_mean_mlp, tp_bridge_weighted_pool,
+    tp_bridge_cross_attention, tp_bridge_qformer, tp_bridge_transformer, tp_bridge_latent_cot, tp_bridge_ridge;
 
 /* All families, NULL-terminated. */
 extern const tp_bridge_family *const tp_bridge_families[];
@@ -69,22 +77,25 @@ struct tp_bridge {
     const tp_bridge_family *family;
     tp_bridge_recipe recipe;
     int64_t d_source, d_target; /* widths of the sender's hidden states and of the receiver's embeddings */
-    tp_params params;           /* what is trained: the resampler's parameters, then `scale`, then the normaliser's four
-                                   vectors if they are learnable */
+    int64_t d_input;            /* numbers of a row that comes in: d_source for each layer that is read */
+    tp_params params;           /* what is trained: the resampler's parameters, then `layer_mix` if there are several
+                                   layers, then `scale`, then the normaliser's four vectors if they are learnable */
     void *layers;               /* the family's own */
-    tp_weight source_mean, source_std; /* [d_source]; absent with normaliser "none" */
+    tp_weight layer_mix;        /* [layers]: scores whose softmax weighs them; absent with one layer */
+    tp_weight source_mean, source_std; /* [d_input]; absent with normaliser "none" */
     tp_weight target_mean, target_std; /* [d_target]; the same */
     tp_weight scale;                   /* [1]: what each soft token's RMS is (or what its tanh is multiplied by) */
 };
 
-/* A new bridge with random parameters. The recipe must be complete (soft_tokens > 0). Without a calibration (NULL) the
+/* A new bridge with random parameters, between models of these widths. The recipe must be complete (soft_tokens > 0);
+ * with n_taps layers the calibration's source is n_taps * d_source wide. Without a calibration (NULL) the
  * normaliser's means are 0, its deviations 1, and the scale is 1: for whoever fills them in next. The calibration is
  * copied. NULL on error. */
 tp_bridge *tp_bridge_new(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target,
                          const tp_calibration *calibration, uint64_t seed);
 void tp_bridge_free(tp_bridge *bridge); /* takes NULL */
 
-/* Soft tokens [n_sequences * M, d_target], sequence after sequence, from hidden states [n_total, d_source]. Dropout
+/* Soft tokens [n_sequences * M, d_target], sequence after sequence, from hidden states [n_total, d_input]. Dropout
  * acts only while the tape records (tape->frozen is false). Offsets must outlive the step. */
 tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
                           int64_t n_sequences);
@@ -94,12 +105,23 @@ tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden
 tp_var *tp_bridge_forward_training(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
                                    int64_t n_sequences, const tp_bridge_lesson *lesson, tp_bridge_terms *terms);
 
+/* Solves for the parameters of a family that can be solved for (others: an error). Of each of n texts the mean of its
+ * hidden states, means [n, d_input], and the embeddings of the receiver that its soft tokens are to come near, targets
+ * [n, M * d_target]. */
+tp_status tp_bridge_solve(tp_bridge *bridge, const float *means, const float *targets, int64_t n);
+
+/* Whether bridges of this kind are solved for before they are trained, if they are trained at all. */
+bool tp_bridge_is_solved(const char *kind);
+
 /* Whether bridges of this kind have that loss of their own ("vq", "fsq", "flow" belong to one family each). */
 bool tp_bridge_has_loss(const char *kind, tp_loss_name loss);
 
-/* What each soft token reads of one text with hidden states [n, d_sender]: weights [depth, heads, M, n], each row a
- * distribution over the states, as tp_bridge_forward uses and forgets them. An error for a family without attention. */
+/* What each soft token reads of one text with hidden states [n, d_input]: weights [depth, heads, M, n], each row a
+ * distribution over the states, as tp_bridge_forward uses and forgets them; tp_bridge_attention_shape gives depth and
+ * heads. An error for a family without attention. */
 tp_status tp_bridge_attention(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, float *weights);
+
+void tp_bridge_attention_shape(const tp_bridge *bridge, int *depth, int *heads);
 
 int64_t tp_bridge_n_parameters(const tp_bridge *bridge); /* numbers that are trained */
 

@@ -129,6 +129,7 @@ static void binding(const tp_trained_bridge *t, char hex[33]) {
     tp_hash_add_text(h, t->sender.fingerprint);
     tp_hash_add_text(h, t->receiver.fingerprint);
     tp_hash_add(h, &(int64_t){t->layer}, sizeof(int64_t));
+    for (int l = 0; l < t->recipe->sender.n_layers; l++) tp_hash_add(h, &t->recipe->sender.layers[l], sizeof(int));
     tp_hash_end(h, hex);
     json_decref(recipe);
     json_decref(labels);

@@ -2,6 +2,7 @@
 #include "bridge/recipe.h"
 
 #include "base/mem.h"
+#include "bridge/bridge.h"
 #include "bridge/recipe_names.h"
 
 #include <math.h>
@@ -23,6 +24,8 @@ const char *const tp_recipe_scales[] = {"rms", "tanh", NULL};
 const char *const tp_recipe_lr_schedules[] = {"cosine", "constant", NULL};
 const char *const tp_recipe_cache_kinds[] = {"memory", "disk", "none", NULL};
 const char *const tp_recipe_maths[] = {"f32", "bf16", NULL}; /* in the order of tp_math */
+
+const double tp_usual_penalty = 0.01;
 
 const char *tp_loss_name_text(tp_loss_name name) {
     return tp_recipe_losses[name];
@@ -83,7 +86,7 @@ tp_loss_term tp_loss_default(tp_loss_name name) {
     if (name == TP_LOSS_CONTRASTIVE) term.temperature = 0.07;
     if (name == TP_LOSS_ALIGN) term.tokens = 4;
     if (name == TP_LOSS_RECON) term.distance = TP_DISTANCE_MSE;
-    if (name == TP_LOSS_DISTILL) term.temperature = 1, term.prompt = TP_PROMPT_LABELS;
+    if (name == TP_LOSS_DISTILL) term.temperature = 1;
     return term;
 }
 
@@ -96,7 +99,8 @@ void tp_recipe_complete(tp_recipe *recipe, int n_classes, const char *primer) {
         recipe->sender.layer_fraction = binary ? 0.75 : 0.5;
     if (recipe->bridge.soft_tokens == 0) recipe->bridge.soft_tokens = binary ? 4 : many ? 16 : 8;
     if (recipe->optimiser.lr == 0) recipe->optimiser.lr = binary ? 5e-4 : 2e-4;
-    if (recipe->optimiser.steps == 0) recipe->optimiser.steps = binary ? 4000 : many ? 3000 : 2000;
+    if (recipe->optimiser.steps < 0 && tp_bridge_is_solved(recipe->bridge.kind)) recipe->optimiser.steps = 0;
+    if (recipe->optimiser.steps < 0) recipe->optimiser.steps = binary ? 4000 : many ? 3000 : 2000;
     if (recipe->optimiser.warmup < 0) recipe->optimiser.warmup = recipe->optimiser.steps / 20;
     if (recipe->n_losses == 0)
         for (size_t i = 0; i < sizeof usual_losses / sizeof usual_losses[0]; i++)

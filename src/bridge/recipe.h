@@ -48,7 +48,6 @@ typedef enum tp_loss_schedule {
     TP_SCHEDULE_WINDOW, /* the full weight at steps from .. to - 1, 0 elsewhere */
 } tp_loss_schedule;
 
-typedef enum tp_sender_prompt { TP_PROMPT_PLAIN, TP_PROMPT_LABELS } tp_sender_prompt; /* without, with list of labels */
 typedef enum tp_positives { /* what a batch's example should be found by, among the other examples */
                             TP_POSITIVES_VIEWS, /* itself, through the bridge with another dropout mask */
                             TP_POSITIVES_LABEL, /* the other examples of its label */
@@ -71,14 +70,16 @@ typedef struct tp_loss_term {
     tp_anchor_target target; /* anchor */
     tp_distance distance;    /* anchor cosine, recon mse */
     tp_recon_target of;      /* recon */
-    tp_sender_prompt prompt; /* distill: how the teacher is asked; labels */
 } tp_loss_term;
 
+typedef enum tp_sender_prompt { TP_PROMPT_PLAIN, TP_PROMPT_LABELS } tp_sender_prompt; /* without, with list of labels */
 typedef enum tp_side { TP_SIDE_LEFT, TP_SIDE_RIGHT } tp_side;
 typedef enum tp_normaliser { TP_NORMALISER_WHITEN, TP_NORMALISER_NONE } tp_normaliser;
 typedef enum tp_output_scale { TP_SCALE_RMS, TP_SCALE_TANH } tp_output_scale;
 typedef enum tp_lr_schedule { TP_LR_COSINE, TP_LR_CONSTANT } tp_lr_schedule;
 typedef enum tp_cache_kind { TP_CACHE_MEMORY, TP_CACHE_DISK, TP_CACHE_NONE } tp_cache_kind;
+
+enum { TP_MAX_TAPS = 16 }; /* layers that one bridge may read */
 
 /* What describes a bridge by itself: all that tp_bridge_new needs beside widths, statistics and a seed. */
 typedef struct tp_bridge_recipe {
@@ -92,6 +93,10 @@ typedef struct tp_bridge_recipe {
     tp_normaliser normaliser;
     bool learnable_normaliser; /* train its four vectors too */
     tp_output_scale scale;
+    int steps;      /* latent_cot: how often the blocks are run through; divides soft_tokens */
+    double penalty; /* ridge: of its weights, relative to the mean variance of an input */
+    int n_taps;     /* layers of the sender whose states it gets side by side; 0 or 1: one (no key of its own: it is the
+                       length of `sender.layers`) */
 } tp_bridge_recipe;
 
 enum { TP_MAX_LOSSES = TP_N_LOSSES }; /* each at most once */
@@ -109,8 +114,10 @@ typedef struct tp_recipe {
         bool drop_overlap; /* leave out training rows whose text stands in test */
     } task;
     struct {
-        int layer;             /* hidden state to tap: 0 = embeddings; -1: layer_fraction counts */
-        double layer_fraction; /* of the sender's depth; -1: by the task (1/2; 3/4 for two classes) */
+        int layer;               /* hidden state to tap: 0 = embeddings; -1: layer_fraction counts */
+        double layer_fraction;   /* of the sender's depth; -1: by the task (1/2; 3/4 for two classes) */
+        int layers[TP_MAX_TAPS]; /* several hidden states instead, from low to high; then `layer` is the last of them */
+        int n_layers;            /* 0: `layer` or layer_fraction alone */
         tp_sender_prompt prompt;
         int max_tokens;          /* of the whole prompt; the text in it is cut to fit */
         tp_side truncate;        /* the side of the text that is cut off */
@@ -130,7 +137,8 @@ typedef struct tp_recipe {
         double min_lr_ratio; /* the cosine ends at lr times this */
         double clip;         /* largest L2 norm of all gradients together; 0: no clipping */
         int batch, accumulate;
-        int64_t steps; /* updates; 0: by the task (2000; 4000 for two classes; 3000 for 50 or more) */
+        int64_t steps; /* updates; -1: by the task (2000; 4000 for two classes; 3000 for 50 or more; 0 for a bridge that
+                          is solved for) */
     } optimiser;
     bool balanced; /* `sampling.balanced`: rows drawn with weight N / (n_c |C|) */
     struct {
@@ -164,8 +172,8 @@ json_t *tp_recipe_to_json(const tp_recipe *recipe);
 
 void tp_recipe_free(tp_recipe *recipe); /* takes NULL */
 
-/* The hidden state to tap of a sender with n_layers blocks: a fraction is rounded to the nearest layer. The recipe must
- * be complete. An error if the sender has no such layer. */
+/* The hidden state to tap of a sender with n_layers blocks (of several, the last): a fraction is rounded to the nearest
+ * layer. The recipe must be complete. An error if the sender has no such layer. */
 tp_status tp_recipe_layer(const tp_recipe *recipe, int n_layers, int *layer);
 
 /* The weight of a loss at an optimiser step (from 0). */

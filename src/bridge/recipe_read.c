@@ -41,6 +41,30 @@ static void read_task(tp_json_reader *top, tp_recipe *recipe) {
     tp_json_end_object(top, &r, true);
 }
 
+/* `layers`: hidden states from low to high, instead of `layer`. */
+static void read_layers(tp_json_reader *r, tp_recipe *recipe) {
+    json_t *list = tp_json_array(r, "layers"), *value;
+    size_t i, n = json_array_size(list);
+    if (list == NULL) return;
+    if (tp_json_has(r, "layer"))
+        tp_json_error(r, "layers", "stands beside `sender.layer`: only one of them can be meant");
+    if (n == 0 || n > TP_MAX_TAPS) {
+        tp_json_error(r, "layers", "has %zu entries, 1 to %d were expected", n, TP_MAX_TAPS);
+        return;
+    }
+    int before = -1;
+    json_array_foreach(list, i, value) {
+        json_int_t layer = json_is_integer(value) ? json_integer_value(value) : -1;
+        if (layer <= before || layer > 100000) {
+            tp_json_error(r, "layers", "holds something else than layers from low to high at place %zu", i);
+            return;
+        }
+        recipe->sender.layers[i] = before = (int)layer;
+    }
+    recipe->sender.n_layers = recipe->bridge.n_taps = (int)n;
+    recipe->sender.layer = before;
+}
+
 /* `layer`: an integer is a layer, a number with a fraction (0.5, 1.0) a share of the sender's depth. */
 static void read_layer(tp_json_reader *r, tp_recipe *recipe) {
     recipe->sender.layer = -1;
@@ -55,6 +79,7 @@ static void read_sender(tp_json_reader *top, tp_recipe *recipe) {
     tp_json_reader r;
     tp_json_object(top, "sender", &r);
     read_layer(&r, recipe);
+    read_layers(&r, recipe);
     recipe->sender.prompt = (tp_sender_prompt)tp_json_choice(&r, "prompt", TP_PROMPT_PLAIN, tp_recipe_prompts);
     recipe->sender.max_tokens = (int)tp_json_int(&r, "max_tokens", 512, 1, 1 << 20);
     recipe->sender.truncate = (tp_side)tp_json_choice(&r, "truncate", TP_SIDE_RIGHT, tp_recipe_sides);
@@ -77,6 +102,8 @@ static void read_bridge(tp_json_reader *top, tp_bridge_recipe *bridge) {
     bridge->normaliser = (tp_normaliser)tp_json_choice(&r, "normaliser", TP_NORMALISER_WHITEN, tp_recipe_normalisers);
     bridge->learnable_normaliser = tp_json_bool(&r, "learnable_normaliser", false);
     bridge->scale = (tp_output_scale)tp_json_choice(&r, "scale", TP_SCALE_RMS, tp_recipe_scales);
+    bridge->steps = (int)tp_json_int(&r, "steps", TP_USUAL_STEPS, 1, 64);
+    bridge->penalty = tp_json_real(&r, "penalty", tp_usual_penalty, 1e-12, 1e6);
     if (bridge->width % bridge->heads != 0)
         tp_json_error(&r, "width", "is %d, a multiple of `bridge.heads` (%d) was expected", bridge->width,
                       bridge->heads);
@@ -107,7 +134,6 @@ static void read_loss_parameters(tp_json_reader *r, tp_loss_term *t) {
         break;
     case TP_LOSS_DISTILL:
         t->tokens = (int)tp_json_int(r, "tokens", t->tokens, 0, 4096);
-        t->prompt = (tp_sender_prompt)tp_json_choice(r, "prompt", (int)t->prompt, tp_recipe_prompts);
         t->temperature = tp_json_real(r, "temperature", t->temperature, 1e-3, 1e3);
         break;
     default:
@@ -173,7 +199,7 @@ static void read_optimiser(tp_json_reader *top, tp_recipe *recipe) {
     recipe->optimiser.clip = tp_json_real(&r, "clip", 1, 0, 1e9);
     recipe->optimiser.batch = (int)tp_json_int(&r, "batch", 16, 1, 1 << 20);
     recipe->optimiser.accumulate = (int)tp_json_int(&r, "accumulate", 1, 1, 1 << 20);
-    recipe->optimiser.steps = tp_json_int(&r, "steps", 0, 1, INT64_MAX);
+    recipe->optimiser.steps = tp_json_int(&r, "steps", -1, 0, INT64_MAX);
     tp_json_end_object(top, &r, true);
 }
 

@@ -40,9 +40,18 @@ static void write_task(json_t *top, const tp_recipe *recipe) {
     if (recipe->task.drop_overlap) json_object_set_new(o, "drop_overlap", json_true());
 }
 
+static void put_layers(json_t *object, const tp_recipe *recipe) {
+    json_t *list = json_array();
+    for (int i = 0; i < recipe->sender.n_layers; i++)
+        json_array_append_new(list, json_integer(recipe->sender.layers[i]));
+    json_object_set_new(object, "layers", list);
+}
+
 static void write_sender(json_t *top, const tp_recipe *recipe) {
     json_t *o = put_object(top, "sender");
-    if (recipe->sender.layer >= 0)
+    if (recipe->sender.n_layers > 0)
+        put_layers(o, recipe);
+    else if (recipe->sender.layer >= 0)
         put_int(o, "layer", recipe->sender.layer);
     else if (recipe->sender.layer_fraction >= 0)
         put_real(o, "layer", recipe->sender.layer_fraction);
@@ -64,6 +73,8 @@ static void write_bridge(json_t *top, const tp_bridge_recipe *bridge) {
     put_text(o, "normaliser", tp_recipe_normalisers[bridge->normaliser]);
     json_object_set_new(o, "learnable_normaliser", json_boolean(bridge->learnable_normaliser));
     put_text(o, "scale", tp_recipe_scales[bridge->scale]);
+    if (bridge->steps != TP_USUAL_STEPS) put_int(o, "steps", bridge->steps);
+    if (bridge->penalty != tp_usual_penalty) put_real(o, "penalty", bridge->penalty);
 }
 
 /* The keys of a loss's own, where they are not the default. */
@@ -75,7 +86,6 @@ static void write_loss_parameters(json_t *o, const tp_loss_term *t) {
     if (t->positives != usual.positives) put_text(o, "positives", tp_recipe_positives[t->positives]);
     if (t->target != usual.target) put_text(o, "target", tp_recipe_anchor_targets[t->target]);
     if (t->distance != usual.distance) put_text(o, "distance", tp_recipe_distances[t->distance]);
-    if (t->prompt != usual.prompt) put_text(o, "prompt", tp_recipe_prompts[t->prompt]);
     if (t->of != usual.of) put_text(o, "of", tp_recipe_recon_targets[t->of]);
 }
 
@@ -111,7 +121,7 @@ static void write_optimiser(json_t *top, const tp_recipe *recipe) {
     put_real(o, "clip", recipe->optimiser.clip);
     put_int(o, "batch", recipe->optimiser.batch);
     put_int(o, "accumulate", recipe->optimiser.accumulate);
-    if (recipe->optimiser.steps) put_int(o, "steps", recipe->optimiser.steps);
+    if (recipe->optimiser.steps >= 0) put_int(o, "steps", recipe->optimiser.steps);
 }
 
 static void write_running(json_t *top, const tp_recipe *recipe) {

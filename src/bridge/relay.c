@@ -20,6 +20,8 @@ static tp_relay *assemble(tp_recipe *recipe, const tp_lm *sender, const tp_lm *r
                       .prompt = prompt,
                       .max_tokens = recipe->sender.max_tokens < context ? recipe->sender.max_tokens : (int)context,
                       .truncate = recipe->sender.truncate,
+                      .layers = recipe->sender.layers,
+                      .n_layers = recipe->sender.n_layers,
                       .math = recipe->math};
     return r;
 }

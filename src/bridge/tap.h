@@ -9,6 +9,8 @@
 typedef struct tp_tap {
     const tp_lm *sender;
     int layer;          /* hidden state to read: 0 = embeddings, n_layers = the last, before the final norm */
+    const int *layers;  /* several hidden states, from low to high, read in one pass; NULL: `layer` alone */
+    int n_layers;       /* of those; 0: `layer` alone */
     const char *prompt; /* template with {text} in it */
     int max_tokens;     /* of the whole prompt, BOS included; never more than the sender can read */
     tp_side truncate;   /* the side of the text that is cut off when it does not fit */
@@ -19,8 +21,11 @@ typedef struct tp_tap {
  * off. An error if the template alone does not fit. */
 tp_status tp_tap_tokens(const tp_tap *tap, const char *text, size_t n, tp_ids *ids, bool *truncated);
 
-/* The hidden states [n_ids, d_model] of one prompt, into out. Layers above the tapped one are not computed. `tape` is
- * scratch: frozen, and reset here. */
+/* Numbers of a token's row of hidden states: d_model for each layer that is read. */
+int64_t tp_tap_width(const tp_tap *tap);
+
+/* The hidden states [n_ids, tp_tap_width] of one prompt, into out; those of several layers stand side by side in a row.
+ * Layers above the tapped ones are not computed. `tape` is scratch: frozen, and reset here. */
 void tp_tap_run(const tp_tap *tap, tp_tape *tape, const int32_t *ids, int64_t n_ids, float *out);
 
 #endif

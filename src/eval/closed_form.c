@@ -7,18 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-void tp_stretch_means(const float *rows, int64_t n, int64_t d, int m, float *out) {
-    for (int j = 0; j < m; j++) {
-        int64_t begin = j * n / m, end = (j + 1) * n / m;
-        if (end == begin) end = begin + 1;
-        for (int64_t k = 0; k < d; k++) {
-            double sum = 0;
-            for (int64_t i = begin; i < end; i++) sum += (double)rows[i * d + k];
-            out[j * d + k] = (float)(sum / (double)(end - begin));
-        }
-    }
-}
-
 static void scale_rows(float *rows, int64_t n, int64_t d, double rms) {
     for (int64_t i = 0; i < n; i++) {
         double power = 0;
@@ -33,7 +21,7 @@ static void scale_rows(float *rows, int64_t n, int64_t d, double rms) {
 /* The vectors of some rows, [n * n_vectors, d_S], in the tape's arena. */
 static tp_status vectors_of(tp_eval *eval, tp_closed_form *c, tp_tape *tape, const int64_t *items, int64_t n,
                             bool fresh, float *out) {
-    int64_t d = eval->relay->sender->config.d_model, each = c->n_vectors * d;
+    int64_t d = tp_tap_width(&eval->relay->tap), each = c->n_vectors * d;
     if (c->given && !fresh) {
         for (int64_t i = 0; i < n; i++) memcpy(out + i * each, c->given + items[i] * each, (size_t)each * sizeof *out);
         return TP_OK;
@@ -50,7 +38,7 @@ static tp_status fill(tp_eval *eval, const tp_asking *asking, tp_tape *tape, con
                       bool fresh, tp_filling *out) {
     tp_closed_form *c = asking->context;
     double began = tp_now();
-    int64_t rows = n * c->n_vectors, d = eval->relay->sender->config.d_model;
+    int64_t rows = n * c->n_vectors, d = tp_tap_width(&eval->relay->tap);
     float *vectors = tp_arena_alloc(tape->arena, (size_t)(rows * d) * sizeof *vectors);
     TP_TRY(vectors_of(eval, c, tape, items, n, fresh, vectors));
     double pooled = tp_now();

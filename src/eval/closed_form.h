@@ -7,8 +7,8 @@
 #ifndef TP_EVAL_CLOSED_FORM_H
 #define TP_EVAL_CLOSED_FORM_H
 
-#include "eval/affine.h"
 #include "eval/latent.h"
+#include "tensor/affine.h"
 
 typedef struct tp_closed_form {
     tp_latent latent;
@@ -27,9 +27,5 @@ tp_asking tp_closed_form_asking(const tp_eval *eval, tp_closed_form *c);
 
 /* Answers every test row; `width` numbers of each vector cross. */
 tp_status tp_closed_form_answer(tp_eval *eval, tp_closed_form *c, int64_t width, tp_method_result *result);
-
-/* The means of m stretches of rows [n, d], one behind the other: out [m, d]. Fewer rows than stretches stand in several
- * of them. */
-void tp_stretch_means(const float *rows, int64_t n, int64_t d, int m, float *out);
 
 #endif

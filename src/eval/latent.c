@@ -43,7 +43,7 @@ static tp_status states_of_one(tp_eval *eval, tp_latent *latent, tp_tape *tape, 
     TP_TRY(tp_tap_tokens(tap, e->text, e->len, &latent->ids, NULL));
     int64_t n = (int64_t)latent->ids.len, *at = tp_arena_alloc(tape->arena, 2 * sizeof *at);
     at[0] = 0, at[1] = n;
-    *hidden = tp_var_new(tape, n, tap->sender->config.d_model);
+    *hidden = tp_var_new(tape, n, tp_tap_width(tap));
     *offsets = at;
     tp_tap_run(tap, latent->tape, latent->ids.data, n, (*hidden)->data);
     return TP_OK;

@@ -36,7 +36,7 @@ static tp_status receiver_vectors(const tp_eval *eval, const tp_example *e, int 
 }
 
 static tp_status gather_pairs(tp_eval *eval, const tp_dataset *set, size_t count, int m, pairs *out) {
-    int64_t d = eval->relay->sender->config.d_model, d_out = eval->relay->receiver->config.d_model;
+    int64_t d = tp_tap_width(&eval->relay->tap), d_out = eval->relay->receiver->config.d_model;
     tp_example *texts = tp_alloc((count + 1) * sizeof *texts);
     for (size_t i = 0; i < count; i++) texts[i] = set->examples[i * set->n / count];
     *out = (pairs){.n = count * (size_t)m,
@@ -115,7 +115,7 @@ static tp_status pca_packet(tp_eval *eval, tp_method_result *result) {
         return TP_OK;
     }
     int m = eval->relay->recipe->bridge.soft_tokens;
-    size_t d = (size_t)eval->relay->sender->config.d_model, d_out = (size_t)eval->relay->receiver->config.d_model;
+    size_t d = (size_t)tp_tap_width(&eval->relay->tap), d_out = (size_t)eval->relay->receiver->config.d_model;
     size_t texts = (size_t)((d > WIDE ? MOST_WIDE_VECTORS : MOST_VECTORS) / m), n_valid = task->valid.n;
     if (texts == 0) texts = 1;
     if (texts > task->train.n) texts = task->train.n;

@@ -99,7 +99,7 @@ const tp_features *tp_features_get(tp_eval *eval, tp_sender_prompt prompt) {
     other.prompt = prompt == TP_PROMPT_LABELS ? eval->task->prompt_labels : eval->task->prompt;
     other.max_tokens = relay->sender->config.max_position_embeddings;
     tp_features *f = tp_alloc(sizeof *f);
-    f->d = relay->sender->config.d_model;
+    f->d = tp_tap_width(&relay->tap);
     if (compute(eval, prompt == relay->recipe->sender.prompt ? &relay->tap : &other, f) != TP_OK) {
         tp_features_free(f);
         return NULL;

@@ -52,7 +52,7 @@ static tp_status pass(const tp_relay *relay, tp_tape *const tapes[2], const char
     tp_tape_reset(tapes[1]);
     int64_t *offsets = tp_arena_alloc(tapes[1]->arena, 2 * sizeof *offsets);
     offsets[0] = 0, offsets[1] = out->n_tokens;
-    tp_var *hidden = tp_var_new(tapes[1], out->n_tokens, relay->sender->config.d_model);
+    tp_var *hidden = tp_var_new(tapes[1], out->n_tokens, tp_tap_width(&relay->tap));
     tp_tap_run(&relay->tap, tapes[0], ids.data, out->n_tokens, hidden->data);
     tp_ids_free(&ids);
     at[1] = tp_now();

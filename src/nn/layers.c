@@ -35,17 +35,27 @@ tp_var *tp_nn_norm_apply(tp_tape *tape, const tp_nn_norm *layer, tp_var *x) {
     return tp_layer_norm(tape, x, &layer->weight, &layer->bias, 1e-5f);
 }
 
-void tp_nn_attention_attach(tp_params *params, tp_nn_attention *layer, const char *name, int64_t d, int heads,
-                            uint64_t seed) {
+static void attach_attention(tp_params *params, tp_nn_attention *layer, const char *name, int64_t d, int64_t d_context,
+                             int heads, bool bias, uint64_t seed) {
     assert(d % heads == 0);
     const char *const parts[] = {"q", "k", "v", "o"};
     tp_nn_linear *const linears[] = {&layer->q, &layer->k, &layer->v, &layer->o};
     for (int i = 0; i < 4; i++) {
         char full[NAME_MAX_BYTES];
         snprintf(full, sizeof full, "%s.%s", name, parts[i]);
-        tp_nn_linear_attach(params, linears[i], full, d, d, false, seed);
+        tp_nn_linear_attach(params, linears[i], full, d, i == 1 || i == 2 ? d_context : d, bias, seed);
     }
     layer->heads = heads;
+}
+
+void tp_nn_attention_attach(tp_params *params, tp_nn_attention *layer, const char *name, int64_t d, int heads,
+                            uint64_t seed) {
+    attach_attention(params, layer, name, d, d, heads, false, seed);
+}
+
+void tp_nn_attention_attach_biased(tp_params *params, tp_nn_attention *layer, const char *name, int64_t d,
+                                   int64_t d_context, int heads, uint64_t seed) {
+    attach_attention(params, layer, name, d, d_context, heads, true, seed);
 }
 
 tp_var *tp_nn_attention_apply(tp_tape *tape, const tp_nn_attention *layer, tp_var *x, tp_var *context,
@@ -60,13 +70,12 @@ tp_var *tp_nn_attention_apply(tp_tape *tape, const tp_nn_attention *layer, tp_va
     return tp_nn_linear_apply(tape, &layer->o, read);
 }
 
-/* Scores become a distribution, in place. */
-static void softmax(float *row, int64_t n) {
-    float highest = row[0];
+void tp_nn_softmax(float *scores, int64_t n) {
+    float highest = scores[0];
     double sum = 0;
-    for (int64_t j = 1; j < n; j++) highest = fmaxf(highest, row[j]);
-    for (int64_t j = 0; j < n; j++) sum += row[j] = expf(row[j] - highest);
-    for (int64_t j = 0; j < n; j++) row[j] = (float)(row[j] / sum);
+    for (int64_t j = 1; j < n; j++) highest = fmaxf(highest, scores[j]);
+    for (int64_t j = 0; j < n; j++) sum += scores[j] = expf(scores[j] - highest);
+    for (int64_t j = 0; j < n; j++) scores[j] = (float)(scores[j] / sum);
 }
 
 void tp_nn_attention_weights(tp_tape *tape, const tp_nn_attention *layer, tp_var *x, tp_var *context, float *weights) {
@@ -82,7 +91,7 @@ void tp_nn_attention_weights(tp_tape *tape, const tp_nn_attention *layer, tp_var
                 for (int64_t c = 0; c < d; c++) score += (double)query[c] * key[c];
                 row[j] = (float)(score * scale);
             }
-            softmax(row, k->rows);
+            tp_nn_softmax(row, k->rows);
         }
 }
 

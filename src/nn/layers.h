@@ -27,15 +27,20 @@ typedef struct tp_nn_norm {
 void tp_nn_norm_attach(tp_params *params, tp_nn_norm *layer, const char *name, int64_t d);
 tp_var *tp_nn_norm_apply(tp_tape *tape, const tp_nn_norm *layer, tp_var *x);
 
-/* Multi-head attention (Vaswani et al. 2017) without positions, mask or biases: each sequence of x [nq, d] reads the
- * same sequence of context [nk, d]. */
+/* Multi-head attention (Vaswani et al. 2017) without positions or mask: each sequence of x [nq, d] reads the same
+ * sequence of context [nk, d_context]. */
 typedef struct tp_nn_attention {
-    tp_nn_linear q, k, v, o; /* [d, d] each */
+    tp_nn_linear q, k, v, o; /* [d, d] each; k and v [d, d_context] */
     int heads;               /* divides d */
 } tp_nn_attention;
 
+/* The context as wide as x, no biases. */
 void tp_nn_attention_attach(tp_params *params, tp_nn_attention *layer, const char *name, int64_t d, int heads,
                             uint64_t seed);
+
+/* With biases, as BERT has them, over a context of any width. */
+void tp_nn_attention_attach_biased(tp_params *params, tp_nn_attention *layer, const char *name, int64_t d,
+                                   int64_t d_context, int heads, uint64_t seed);
 tp_var *tp_nn_attention_apply(tp_tape *tape, const tp_nn_attention *layer, tp_var *x, tp_var *context,
                               const int64_t *x_offsets, const int64_t *context_offsets, int64_t n_sequences);
 
@@ -43,6 +48,9 @@ tp_var *tp_nn_attention_apply(tp_tape *tape, const tp_nn_attention *layer, tp_va
  * context. tp_nn_attention_apply sums the values by the same weights, but never holds them: these are for looking at.
  */
 void tp_nn_attention_weights(tp_tape *tape, const tp_nn_attention *layer, tp_var *x, tp_var *context, float *weights);
+
+/* Scores [n], n > 0, become a distribution, in place. For looking at weights: nothing is recorded. */
+void tp_nn_softmax(float *scores, int64_t n);
 
 /* down(gelu(up(x))) */
 typedef struct tp_nn_ffn {
@@ -54,5 +62,11 @@ tp_var *tp_nn_ffn_apply(tp_tape *tape, const tp_nn_ffn *layer, tp_var *x);
 
 /* (x - mean) / std for every row; mean and std [d], frozen or trainable. */
 tp_var *tp_nn_whiten(tp_tape *tape, tp_var *x, const tp_weight *mean, const tp_weight *std);
+
+/* ---- mix.c ---- */
+
+/* A weighted mean of parts: x [n, L * d] holds L parts side by side; row by row sum over l of softmax(scores)[l] times
+ * part l, [n, d]. scores [1, L], frozen or trainable. */
+tp_var *tp_nn_mix(tp_tape *tape, tp_var *x, const tp_weight *scores);
 
 #endif

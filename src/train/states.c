@@ -19,7 +19,7 @@ struct tp_state_cache {
     int64_t max_bytes;
     size_t n;
     tp_ids tokens;    /* of all prompts, end to end */
-    int64_t *offsets; /* [n + 1] into tokens, and so (times d_model) into all states */
+    int64_t *offsets; /* [n + 1] into tokens, and so (times the tap's width) into all states */
     float **kept;     /* [n]: states of a text, NULL if not held; memory kind owns them */
     tp_tape **tapes;  /* one per thread */
     int n_tapes;
@@ -32,8 +32,8 @@ struct tp_state_cache {
  * the next multiple of 4096 the states of all texts in order. */
 typedef struct {
     char magic[8];
-    char key[40]; /* fingerprint of all that decides the states */
-    int64_t n_texts, n_tokens, d_model;
+    char key[40];                     /* fingerprint of all that decides the states */
+    int64_t n_texts, n_tokens, width; /* width: of a token's states */
 } file_header;
 
 static const char file_magic[8] = "TPSTAT2";
@@ -43,6 +43,7 @@ static void cache_key(const tp_state_cache *c, char key[33]) {
     tp_hash_add_text(h, c->tap.sender->fingerprint);
     int64_t numbers[2] = {c->tap.layer, (int64_t)c->tap.math};
     tp_hash_add(h, numbers, sizeof numbers);
+    for (int l = 0; l < c->tap.n_layers; l++) tp_hash_add(h, &c->tap.layers[l], sizeof *c->tap.layers);
     tp_hash_add(h, c->offsets, (c->n + 1) * sizeof *c->offsets);
     tp_hash_add(h, c->tokens.data, c->tokens.len * sizeof *c->tokens.data);
     tp_hash_end(h, key);
@@ -53,7 +54,7 @@ static size_t states_begin(size_t n) {
 }
 
 static int64_t bytes_of(const tp_state_cache *c, int64_t i) {
-    return (c->offsets[i + 1] - c->offsets[i]) * c->tap.sender->config.d_model * (int64_t)sizeof(float);
+    return (c->offsets[i + 1] - c->offsets[i]) * tp_tap_width(&c->tap) * (int64_t)sizeof(float);
 }
 
 /* The hash that says in a file that a text's states are there, and what they are. Never 0. */
@@ -63,8 +64,8 @@ static uint64_t hash_states(const tp_state_cache *c, int64_t i, const float *sta
 }
 
 static tp_status map_disk(tp_state_cache *c, const char *path) {
-    int64_t d = c->tap.sender->config.d_model;
-    file_header wanted = {.key = "", .n_texts = (int64_t)c->n, .n_tokens = c->offsets[c->n], .d_model = d};
+    int64_t d = tp_tap_width(&c->tap);
+    file_header wanted = {.key = "", .n_texts = (int64_t)c->n, .n_tokens = c->offsets[c->n], .width = d};
     memcpy(wanted.magic, file_magic, sizeof file_magic);
     cache_key(c, wanted.key);
     c->mapped_bytes = states_begin(c->n) + (size_t)(c->offsets[c->n] * d) * sizeof(float);
@@ -100,7 +101,7 @@ static uint64_t *file_hashes(const tp_state_cache *c) {
 }
 
 static float *mapped_states(const tp_state_cache *c, int64_t i) {
-    return (float *)(void *)(c->mapped + states_begin(c->n)) + c->offsets[i] * c->tap.sender->config.d_model;
+    return (float *)(void *)(c->mapped + states_begin(c->n)) + c->offsets[i] * tp_tap_width(&c->tap);
 }
 
 static tp_status tokenise(tp_state_cache *c, const tp_example *examples) {
@@ -133,7 +134,7 @@ static void adopt_file(tp_state_cache *c) {
 }
 
 static int64_t most_bytes(const tp_state_cache *c) {
-    int64_t all = c->info.n_tokens * c->tap.sender->config.d_model * (int64_t)sizeof(float);
+    int64_t all = c->info.n_tokens * tp_tap_width(&c->tap) * (int64_t)sizeof(float);
     if (c->kind == TP_CACHE_NONE) return 0;
     if (c->kind == TP_CACHE_DISK) return (int64_t)c->mapped_bytes;
     return all < c->max_bytes ? all : c->max_bytes;
@@ -191,7 +192,7 @@ static void make_tapes(tp_state_cache *c, int n) {
 
 tp_var *tp_state_cache_fetch(tp_state_cache *c, tp_tape *tape, const int64_t *indices, int64_t n,
                              const int64_t **offsets) {
-    int64_t d = c->tap.sender->config.d_model, *at = tp_arena_alloc(tape->arena, (size_t)(n + 1) * sizeof *at);
+    int64_t d = tp_tap_width(&c->tap), *at = tp_arena_alloc(tape->arena, (size_t)(n + 1) * sizeof *at);
     at[0] = 0;
     for (int64_t i = 0; i < n; i++) at[i + 1] = at[i] + c->offsets[indices[i] + 1] - c->offsets[indices[i]];
     tp_var *out = tp_var_new(tape, at[n], d);
@@ -213,10 +214,6 @@ tp_var *tp_state_cache_fetch(tp_state_cache *c, tp_tape *tape, const int64_t *in
     c->info.n_computed += computed;
     *offsets = at;
     return out;
-}
-
-const int32_t *tp_state_cache_ids(const tp_state_cache *c, int64_t index) {
-    return c->tokens.data + c->offsets[index];
 }
 
 tp_state_cache_info tp_state_cache_describe(const tp_state_cache *cache) {

@@ -1,4 +1,5 @@
-/* Training a bridge through the frozen receiver, as a recipe says.
+/* Training a bridge through the frozen receiver, as a recipe says. A family in closed form is solved for first; with
+ * `optimiser.steps` 0 that is all (and a family that learns stays as the seed made it).
  *
  * A run lives in one folder, and may be killed at any instant and started again with the same command: it ends with the
  * same bytes. In the folder:

@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tp_recipe_complete(recipe, size % 3 ? 2 : 77, "Type:");
     round_trip(recipe);
     must(recipe->bridge.soft_tokens > 0 && recipe->bridge.width % recipe->bridge.heads == 0);
-    must(recipe->n_losses > 0 && recipe->optimiser.steps > 0 && recipe->optimiser.lr > 0);
+    must(recipe->n_losses > 0 && recipe->optimiser.steps >= 0 && recipe->optimiser.lr > 0);
     for (int i = 0; i < recipe->n_losses; i++)
         for (int64_t step = 0; step < 100; step += 9) {
             double weight = tp_loss_weight(&recipe->losses[i], step);

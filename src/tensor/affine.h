@@ -1,13 +1,14 @@
-/* Linear algebra of the opponents that need no gradient descent: principal components and ridge regression.
+/* Linear algebra of what needs no gradient descent: principal components and ridge regression.
  *
  * Products of many rows are summed in f32 within blocks by the engine's matrix product, and in f64 beyond; what is
  * solved is solved in f64 by GSL. Rows are centred first, so that sums stay small. */
-#ifndef TP_EVAL_AFFINE_H
-#define TP_EVAL_AFFINE_H
+#ifndef TP_TENSOR_AFFINE_H
+#define TP_TENSOR_AFFINE_H
 
 #include "base/error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* out = (x - mean) W^T + offset, for rows. */
 typedef struct tp_affine {
@@ -19,6 +20,10 @@ typedef struct tp_affine {
 
 void tp_affine_apply(const tp_affine *map, const float *x, size_t n, float *out); /* [n, d_out] */
 void tp_affine_free(tp_affine *map);                                              /* frees what is in it */
+
+/* The means of m stretches of rows [n, d], one behind the other: out [m, d]. Fewer rows than stretches stand in several
+ * of them. */
+void tp_stretch_means(const float *rows, int64_t n, int64_t d, int m, float *out);
 
 /* The principal components of x [n, d]: the map gives the coordinates of a row along the leading directions, in falling
  * order of variance; its offset is 0. There are as few as hold `share` of the variance, at most `most`, and at least

@@ -1,5 +1,5 @@
 /* Principal components and ridge regression. See affine.h. */
-#include "eval/affine.h"
+#include "tensor/affine.h"
 
 #include "base/mem.h"
 #include "tensor/matmul.h"
@@ -45,6 +45,18 @@ void tp_affine_apply(const tp_affine *m, const float *x, size_t n, float *out) {
             for (size_t k = 0; k < m->d_out; k++) out[(from + i) * m->d_out + k] += m->offset[k];
     }
     tp_arena_free(scratch);
+}
+
+void tp_stretch_means(const float *rows, int64_t n, int64_t d, int m, float *out) {
+    for (int j = 0; j < m; j++) {
+        int64_t begin = j * n / m, end = (j + 1) * n / m;
+        if (end == begin) end = begin + 1;
+        for (int64_t k = 0; k < d; k++) {
+            double sum = 0;
+            for (int64_t i = begin; i < end; i++) sum += (double)rows[i * d + k];
+            out[j * d + k] = (float)(sum / (double)(end - begin));
+        }
+    }
 }
 
 /* ---- sums over rows ---- */
