@@ -437,8 +437,15 @@ static void joint_scores_are_the_sum_of_both(void **state) {
     tp_method_result alone = ask(&fresh, &tp_method_joint);
     assert_true(same(scored(&both), scored(&alone)));
     assert_string_equal(both.setting, alone.setting);
-    tp_method_result_free(&text);
-    tp_method_result_free(&soft);
+    /* with their answers it does not ask again for what a weight of 0 or 1 has left */
+    tp_results *found = tp_results_new(&fresh.eval, "here");
+    tp_results_put(found, &tp_method_receiver, &text);
+    tp_results_put(found, &tp_method_bridge, &soft);
+    fresh.eval.found = found;
+    tp_method_result told = ask(&fresh, &tp_method_joint);
+    assert_true(same(scored(&both), scored(&told)));
+    tp_method_result_free(&told);
+    tp_results_free(found);
     tp_method_result_free(&both);
     tp_method_result_free(&alone);
     close_scene(&fresh);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { STATE_BYTES = 1 << 30 }; /* of test states kept in memory; what is beyond is computed each time */
+enum { FEW_LABELS = 16 }; /* to know the best of so many is to know nearly all their scores; of more it is far less */
 
 /* Takes over what eval.json holds of the same subject and was not found anew. */
 static void take_older(tp_results *mine, const char *path) {
@@ -63,7 +64,7 @@ static tp_status run_methods(const tp_evaluate_options *o, tp_eval *eval, tp_res
     for (int m = 0; o->task->kind == TP_TASK_TEXT && tp_methods[m]; m++)
         done[m] = done[m] || !tp_methods[m]->free_answers; /* there are no labels to choose from */
     for (int m = 0; tp_methods[m]; m++)
-        if (tp_methods[m] == &tp_method_joint) eval->kept->wants_scores = !done[m];
+        if (tp_methods[m] == &tp_method_joint) eval->kept->wants_scores = !done[m] && o->task->n_labels <= FEW_LABELS;
     tp_status status = TP_OK;
     for (int m = 0; tp_methods[m] && status == TP_OK; m++) {
         if (done[m]) continue;
