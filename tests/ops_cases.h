@@ -275,6 +275,118 @@ static void oracle_cross_entropy(const op_case *c, double *const *x, double *con
     out[0] = loss / total;
 }
 
+BUILD(inner_product, tp_inner_product(tape, x[0], x[1], c->number))
+
+static void oracle_inner_product(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    out[0] = 0;
+    for (int64_t i = 0; i < c->leaf[0][0] * c->leaf[0][1]; i++) out[0] += c->number * x[0][i] * x[1][i];
+}
+
+BUILD(mean_square, tp_mean_square_difference(tape, x[0], x[1]))
+
+static void oracle_mean_square(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    int64_t n = c->leaf[0][0] * c->leaf[0][1];
+    out[0] = 0;
+    for (int64_t i = 0; i < n; i++) out[0] += (x[0][i] - x[1][i]) * (x[0][i] - x[1][i]) / (double)n;
+}
+
+BUILD(max_rows, tp_max_rows(tape, x[0], c->q_offsets, c->n_sequences))
+
+static void oracle_max_rows(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    int64_t cols = c->out[1];
+    for (int64_t i = 0; i < c->n_sequences * cols; i++) {
+        out[i] = -INFINITY;
+        for (int64_t r = c->q_offsets[i / cols]; r < c->q_offsets[i / cols + 1]; r++)
+            out[i] = fmax(out[i], x[0][r * cols + i % cols]);
+    }
+}
+
+/* Query i finds keys 2 and i mod keys, half each; every fourth query finds nothing. */
+static float case_positive(int64_t i, int64_t j, int64_t keys) {
+    return i % 4 == 3 ? 0.0f : (j == 2 ? 0.5f : 0.0f) + (j == i % keys ? 0.5f : 0.0f);
+}
+
+static tp_var *build_info_nce(const op_case *c, tp_tape *tape, tp_var **x, const tp_weight *const *w) {
+    (void)w;
+    tp_var *keys = x[1] ? x[1] : x[0]; /* number < 0: no row is compared with itself, which is no positive then */
+    int64_t n = x[0]->rows, m = keys->rows;
+    float *positives = tp_arena_alloc(tape->arena, (size_t)(n * m) * sizeof *positives);
+    for (int64_t i = 0; i < n * m; i++)
+        positives[i] = c->number < 0 ? i % m == (i / m + 1) % m : case_positive(i / m, i % m, m);
+    return tp_info_nce(tape, x[0], keys, fabsf(c->number), positives, c->number < 0);
+}
+
+static void oracle_info_nce(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    const double *keys = x[1] ? x[1] : x[0];
+    int64_t n = c->leaf[0][0], m = x[1] ? c->leaf[1][0] : n, d = c->leaf[0][1];
+    double asked = 0, loss = 0, logits[64];
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0, positives = 0;
+        for (int64_t j = 0; j < m; j++) {
+            logits[j] = 0;
+            for (int64_t k = 0; k < d; k++) logits[j] += fabs(c->number) * x[0][i * d + k] * keys[j * d + k];
+            if (c->number > 0 || i != j) sum += exp(logits[j]);
+        }
+        for (int64_t j = 0; j < m; j++) {
+            double positive = c->number < 0 ? j == (i + 1) % m : case_positive(i, j, m);
+            loss -= positive * (logits[j] - log(sum));
+            positives += positive;
+        }
+        asked += positives > 0;
+    }
+    out[0] = loss / asked;
+}
+
+static tp_var *build_bag(const op_case *c, tp_tape *tape, tp_var **x, const tp_weight *const *w) {
+    (void)c, (void)w; /* row i's bag: i ids of the list, some of them twice */
+    const int32_t **ids = tp_arena_alloc(tape->arena, (size_t)x[0]->rows * sizeof *ids);
+    int64_t *n_ids = tp_arena_alloc(tape->arena, (size_t)x[0]->rows * sizeof *n_ids);
+    for (int64_t i = 0; i < x[0]->rows; i++) ids[i] = case_ids + i, n_ids[i] = i;
+    return tp_bag_cross_entropy(tape, x[0], ids, n_ids);
+}
+
+static void oracle_bag(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    int64_t n = c->leaf[0][0], v = c->leaf[0][1];
+    out[0] = 0;
+    for (int64_t i = 0; i < n * v; i++) {
+        bool there = false;
+        for (int64_t t = 0; t < i / v; t++) there = there || case_ids[i / v + t] == i % v;
+        double p = 1 / (1 + exp(-x[0][i]));
+        out[0] -= log(there ? p : 1 - p) / (double)(n * v);
+    }
+}
+
+static tp_var *build_distillation(const op_case *c, tp_tape *tape, tp_var **x, const tp_weight *const *w) {
+    (void)w; /* the teacher is the same rows in the other order, as constants */
+    int64_t n = x[0]->rows, v = x[0]->cols;
+    tp_var *teacher = tp_var_new(tape, n, v);
+    for (int64_t i = 0; i < n * v; i++) teacher->data[i] = 3 * sinf((float)i);
+    return tp_distillation(tape, x[0], teacher, case_row_weights, c->number);
+}
+
+static void oracle_distillation(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    int64_t n = c->leaf[0][0], v = c->leaf[0][1];
+    double total = 0, t = c->number;
+    out[0] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double p_sum = 0, q_sum = 0;
+        for (int64_t j = 0; j < v; j++)
+            p_sum += exp(3 * sin((double)(i * v + j)) / t), q_sum += exp(x[0][i * v + j] / t);
+        for (int64_t j = 0; j < v; j++) {
+            double p = exp(3 * sin((double)(i * v + j)) / t) / p_sum, q = exp(x[0][i * v + j] / t) / q_sum;
+            out[0] += case_row_weights[i] * t * t * p * (log(p) - log(q));
+        }
+        total += case_row_weights[i];
+    }
+    out[0] /= total;
+}
+
 BUILD(mean_cosine, tp_mean_cosine(tape, x[0]))
 
 static void oracle_mean_cosine(const op_case *c, double *const *x, double *const *w, double *out) {
@@ -425,6 +537,15 @@ static const op_case op_cases[] = {
     {"mean_cosine", OP(mean_cosine), .leaf = {{6, 11}}, .out = {1, 1}},
     {"mean_cosine, one row", OP(mean_cosine), .leaf = {{1, 11}}, .out = {1, 1}},
     {"mean_cosine, large", OP(mean_cosine), .leaf = {{30, 600}}, .out = {1, 1}},
+    {"inner_product", OP(inner_product), .leaf = {{4, 9}, {4, 9}}, .out = {1, 1}, .number = 0.3f},
+    {"mean_square_difference", OP(mean_square), .leaf = {{4, 9}, {4, 9}}, .out = {1, 1}},
+    {"max_rows", OP(max_rows), .leaf = {{12, 9}}, .out = {3, 9}, .n_sequences = 3, .q_offsets = AT(0, 5, 6, 12)},
+    {"info_nce", OP(info_nce), .leaf = {{9, 7}, {5, 7}}, .out = {1, 1}, .number = 0.4f},
+    {"info_nce, others of its own", OP(info_nce), .leaf = {{6, 7}}, .out = {1, 1}, .number = -0.4f},
+    {"bag_cross_entropy", OP(bag), .leaf = {{7, 11}}, .out = {1, 1}},
+    {"bag_cross_entropy, large", OP(bag), .leaf = {{12, 1500}}, .out = {1, 1}},
+    {"distillation", OP(distillation), .leaf = {{6, 11}}, .out = {1, 1}, .number = 1},
+    {"distillation, warm, large", OP(distillation), .leaf = {{12, 1500}}, .out = {1, 1}, .number = 2.5f},
     {"weighted_sum", OP(weighted_sum), .leaf = {{1, 1}, {1, 1}, {1, 1}}, .out = {1, 1}},
 };
 

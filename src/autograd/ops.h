@@ -32,6 +32,9 @@ tp_var *tp_silu_mul(tp_tape *tape, tp_var *gate, tp_var *up); /* silu(gate) * up
 /* Zeroes each number with probability p and divides the others by 1 - p. The mask depends on (seed, step, call). */
 tp_var *tp_dropout(tp_tape *tape, tp_var *x, float p);
 
+/* x itself; on the way back its gradient is multiplied by the factor. */
+tp_var *tp_scale_gradient(tp_tape *tape, tp_var *x, float factor);
+
 /* ---- ops_norm.c ---- */
 
 /* x / sqrt(mean(x^2) + eps) * g per row (Zhang and Sennrich 2019); g may be NULL. */
@@ -122,6 +125,9 @@ tp_var *tp_columns(tp_tape *tape, tp_var *x, int64_t from, int64_t block, int64_
 /* The mean of each sequence's rows: [n_sequences, cols]. */
 tp_var *tp_mean_rows(tp_tape *tape, tp_var *x, const int64_t *offsets, int64_t n_sequences);
 
+/* The largest number of each column in each sequence's rows: [n_sequences, cols]. No sequence may be empty. */
+tp_var *tp_max_rows(tp_tape *tape, tp_var *x, const int64_t *offsets, int64_t n_sequences);
+
 /* The same numbers as another shape. */
 tp_var *tp_reshape(tp_tape *tape, tp_var *x, int64_t rows, int64_t cols);
 
@@ -140,5 +146,25 @@ tp_var *tp_mean_cosine(tp_tape *tape, tp_var *x);
 
 /* The weighted sum of scalars. */
 tp_var *tp_weighted_sum(tp_tape *tape, tp_var *const *terms, const float *weights, int n);
+
+/* ---- ops_compare.c ---- */
+
+tp_var *tp_inner_product(tp_tape *tape, tp_var *a, tp_var *b, float factor); /* factor * sum of a * b, same shape */
+tp_var *tp_mean_square_difference(tp_tape *tape, tp_var *a, tp_var *b);      /* mean of (a - b)^2, same shape */
+
+/* InfoNCE (van den Oord et al. 2018): with the logits factor * <query i, key j>, the mean over queries of sum_j
+ * positives[i, j] * -log softmax_j. positives [queries, keys] sums to 1 in each row; a row of zeros has nothing to find
+ * and does not count. skip_own: key i is not among those that query i is compared with. */
+tp_var *tp_info_nce(tp_tape *tape, tp_var *queries, tp_var *keys, float factor, const float *positives, bool skip_own);
+
+/* ---- ops_targets.c ---- */
+
+/* Mean binary cross-entropy of all logits [n, v], in nats, against which of the v tokens stand among ids[i][0 ..
+ * n_ids[i] - 1]. */
+tp_var *tp_bag_cross_entropy(tp_tape *tape, tp_var *logits, const int32_t *const *ids, const int64_t *n_ids);
+
+/* temperature^2 * KL(softmax(teacher / temperature) || softmax(logits / temperature)) (Hinton et al. 2015), in nats,
+ * the mean over rows weighted by weights [n] (not all 0). No gradient goes to the teacher. */
+tp_var *tp_distillation(tp_tape *tape, tp_var *logits, const tp_var *teacher, const float *weights, double temperature);
 
 #endif

@@ -303,3 +303,18 @@ tp_var *tp_dropout(tp_tape *tape, tp_var *x, float p) {
     if (node) node->extra = mask;
     return y;
 }
+
+static void scale_gradient_backward(tp_tape *tape, tp_node *node) {
+    tp_add_to_grad(tape, node->in[0], *(const float *)node->extra, node->out->grad);
+}
+
+tp_var *tp_scale_gradient(tp_tape *tape, tp_var *x, float factor) {
+    tp_var *out = tp_var_wrap(tape, x->data, x->rows, x->cols);
+    tp_node *node = tp_record(tape, scale_gradient_backward, out, (tp_var *[3]){x}, (const tp_weight *[2]){0});
+    if (node) {
+        float *extra = tp_arena_alloc(tape->arena, sizeof *extra);
+        *extra = factor;
+        node->extra = extra;
+    }
+    return out;
+}

@@ -152,6 +152,32 @@ tp_var *tp_mean_rows(tp_tape *tape, tp_var *x, const int64_t *offsets, int64_t n
     return out;
 }
 
+static void max_rows_backward(tp_tape *tape, tp_node *node) {
+    const int64_t *rows = node->extra; /* where each maximum stands */
+    tp_var *x = node->in[0];
+    float *dx = tp_var_grad(tape, x);
+    int64_t cols = x->cols;
+    for (int64_t i = 0; i < node->out->rows * cols; i++) dx[rows[i] * cols + i % cols] += node->out->grad[i];
+}
+
+tp_var *tp_max_rows(tp_tape *tape, tp_var *x, const int64_t *offsets, int64_t n_sequences) {
+    tp_var *out = tp_var_new(tape, n_sequences, x->cols);
+    int64_t cols = x->cols, *rows = tp_arena_alloc(tape->arena, (size_t)(n_sequences * cols) * sizeof *rows);
+    for (int64_t s = 0; s < n_sequences; s++) {
+        assert(offsets[s] < offsets[s + 1]);
+        for (int64_t j = 0; j < cols; j++) {
+            int64_t best = offsets[s];
+            for (int64_t i = best + 1; i < offsets[s + 1]; i++)
+                if (x->data[i * cols + j] > x->data[best * cols + j]) best = i;
+            rows[s * cols + j] = best;
+            out->data[s * cols + j] = x->data[best * cols + j];
+        }
+    }
+    tp_node *node = tp_record(tape, max_rows_backward, out, (tp_var *[3]){x}, (const tp_weight *[2]){0});
+    if (node) node->extra = rows;
+    return out;
+}
+
 static void reshape_backward(tp_tape *tape, tp_node *node) {
     tp_add_to_grad(tape, node->in[0], 1, node->out->grad);
 }
