@@ -100,7 +100,8 @@ static double objective(const tp_relay *r, tp_state_cache *states, int64_t step,
     for (int64_t i = 0; i < N; i++) indices[i] = i, rows[i] = &stage.task->valid.examples[i];
     const int64_t *offsets;
     tp_var *hidden = tp_state_cache_fetch(states, tape, indices, N, &offsets), *loss;
-    check_ok(tp_objective(r, tape, tp_relay_soft(r, tape, hidden, offsets, N), NULL, rows, N, step, &loss, values));
+    tp_objective_batch batch = {.examples = rows, .n = N, .soft = tp_relay_soft(r, tape, hidden, offsets, N)};
+    check_ok(tp_objective(r, tape, &batch, step, &loss, values));
     assert_true((double)loss->data[0] == values->total);
     if (backward) tp_backward(tape, loss, 1);
     double total = loss->data[0];

@@ -210,12 +210,13 @@ static void losses_have_keys_of_their_own(void **state) {
     json_decref(written);
     tp_recipe_free(r);
 
-    const char *all = "[{\"name\": \"bottleneck\", \"weight\": 1.0, \"tokens\": 3, \"factor\": 7.0},"
-                      " {\"name\": \"contrastive\", \"weight\": 1.0, \"temperature\": 0.5, \"positives\": \"label\"},"
-                      " {\"name\": \"anchor\", \"weight\": 1.0, \"target\": \"question\", \"distance\": \"mse\"},"
-                      " {\"name\": \"align\", \"weight\": 1.0, \"tokens\": 2},"
-                      " {\"name\": \"recon\", \"weight\": 1.0, \"of\": \"token\", \"distance\": \"cosine\"},"
-                      " {\"name\": \"distill\", \"weight\": 1.0, \"tokens\": 5, \"temperature\": 2.0}]";
+    const char *all =
+        "[{\"name\": \"bottleneck\", \"weight\": 1.0, \"tokens\": 3, \"factor\": 7.0},"
+        " {\"name\": \"contrastive\", \"weight\": 1.0, \"temperature\": 0.5, \"positives\": \"label\"},"
+        " {\"name\": \"anchor\", \"weight\": 1.0, \"target\": \"question\", \"distance\": \"mse\"},"
+        " {\"name\": \"align\", \"weight\": 1.0, \"tokens\": 2},"
+        " {\"name\": \"recon\", \"weight\": 1.0, \"of\": \"token\", \"distance\": \"cosine\"},"
+        " {\"name\": \"distill\", \"weight\": 1.0, \"tokens\": 5, \"temperature\": 2.0, \"prompt\": \"plain\"}]";
     char *text = tp_format("{\"losses\": %s}", all);
     r = recipe_of(text);
     tp_free(text);

@@ -86,7 +86,7 @@ tp_loss_term tp_loss_default(tp_loss_name name) {
     if (name == TP_LOSS_CONTRASTIVE) term.temperature = 0.07;
     if (name == TP_LOSS_ALIGN) term.tokens = 4;
     if (name == TP_LOSS_RECON) term.distance = TP_DISTANCE_MSE;
-    if (name == TP_LOSS_DISTILL) term.temperature = 1;
+    if (name == TP_LOSS_DISTILL) term.temperature = 1, term.prompt = TP_PROMPT_LABELS;
     return term;
 }
 

@@ -48,6 +48,7 @@ typedef enum tp_loss_schedule {
     TP_SCHEDULE_WINDOW, /* the full weight at steps from .. to - 1, 0 elsewhere */
 } tp_loss_schedule;
 
+typedef enum tp_sender_prompt { TP_PROMPT_PLAIN, TP_PROMPT_LABELS } tp_sender_prompt; /* without, with list of labels */
 typedef enum tp_positives { /* what a batch's example should be found by, among the other examples */
                             TP_POSITIVES_VIEWS, /* itself, through the bridge with another dropout mask */
                             TP_POSITIVES_LABEL, /* the other examples of its label */
@@ -70,9 +71,9 @@ typedef struct tp_loss_term {
     tp_anchor_target target; /* anchor */
     tp_distance distance;    /* anchor cosine, recon mse */
     tp_recon_target of;      /* recon */
+    tp_sender_prompt prompt; /* distill: how the teacher is asked; labels */
 } tp_loss_term;
 
-typedef enum tp_sender_prompt { TP_PROMPT_PLAIN, TP_PROMPT_LABELS } tp_sender_prompt; /* without, with list of labels */
 typedef enum tp_side { TP_SIDE_LEFT, TP_SIDE_RIGHT } tp_side;
 typedef enum tp_normaliser { TP_NORMALISER_WHITEN, TP_NORMALISER_NONE } tp_normaliser;
 typedef enum tp_output_scale { TP_SCALE_RMS, TP_SCALE_TANH } tp_output_scale;

@@ -134,6 +134,7 @@ static void read_loss_parameters(tp_json_reader *r, tp_loss_term *t) {
         break;
     case TP_LOSS_DISTILL:
         t->tokens = (int)tp_json_int(r, "tokens", t->tokens, 0, 4096);
+        t->prompt = (tp_sender_prompt)tp_json_choice(r, "prompt", (int)t->prompt, tp_recipe_prompts);
         t->temperature = tp_json_real(r, "temperature", t->temperature, 1e-3, 1e3);
         break;
     default:

@@ -86,6 +86,7 @@ static void write_loss_parameters(json_t *o, const tp_loss_term *t) {
     if (t->positives != usual.positives) put_text(o, "positives", tp_recipe_positives[t->positives]);
     if (t->target != usual.target) put_text(o, "target", tp_recipe_anchor_targets[t->target]);
     if (t->distance != usual.distance) put_text(o, "distance", tp_recipe_distances[t->distance]);
+    if (t->prompt != usual.prompt) put_text(o, "prompt", tp_recipe_prompts[t->prompt]);
     if (t->of != usual.of) put_text(o, "of", tp_recipe_recon_targets[t->of]);
 }
 

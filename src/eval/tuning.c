@@ -78,7 +78,8 @@ static tp_status update(tp_tuning *t, tp_adamw *adamw, tp_sampler *sampler, tp_t
     for (int64_t i = 0; i < n; i++) examples[i] = &t->eval->task->train.examples[indices[i]];
     tp_var *loss, *soft = t->soft ? t->soft(t, tape, n) : NULL;
     tp_objective_values values;
-    TP_TRY(tp_objective(&t->relay, tape, soft, NULL, examples, n, step, &loss, &values));
+    tp_objective_batch batch = {.examples = examples, .n = n, .soft = soft};
+    TP_TRY(tp_objective(&t->relay, tape, &batch, step, &loss, &values));
     tp_backward(tape, loss, 1.0f);
     tp_adamw_step(adamw, tp_cosine_lr(lr, t->recipe.optimiser.min_lr_ratio, step, total / 20, total), 1.0);
     t->n_updates++;

@@ -21,6 +21,14 @@ void tp_params_attach(tp_params *params, tp_weight *w, const char *name, int64_t
     params->total += rows * cols;
 }
 
+void tp_params_append(tp_params *params, const tp_params *more) {
+    for (size_t i = 0; i < more->n; i++) {
+        tp_grow(&params->items, &params->capacity, params->n, sizeof(tp_weight *));
+        params->items[params->n++] = more->items[i];
+    }
+    params->total += more->total;
+}
+
 void tp_params_freeze(const tp_params *params) {
     for (size_t i = 0; i < params->n; i++) {
         tp_free(params->items[i]->grad);

@@ -18,6 +18,9 @@ typedef struct tp_params {
 
 /* Makes *w a trainable weight of zeros with a gradient of zeros. */
 void tp_params_attach(tp_params *params, tp_weight *w, const char *name, int64_t rows, int64_t cols);
+/* Lists another list's weights too, for an optimiser over both. They stay the other's: of the list that was appended
+ * to, only `items` is freed, with tp_free. */
+void tp_params_append(tp_params *params, const tp_params *more);
 void tp_params_free(tp_params *params); /* what attach made; the weights become empty */
 
 /* From now on the weights are frozen: their gradients are freed, and products may keep a packed form of each. */

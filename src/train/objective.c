@@ -1,14 +1,32 @@
-/* The recipe's losses (SPEC 2). See objective.h. */
+/* Putting the recipe's losses together. See objective.h; docs/training.md gives their formulas. */
 #include "train/objective.h"
+
+#include "train/losses.h"
 
 #include <math.h>
 
+static bool belongs_to_a_family(tp_loss_name name) {
+    return name == TP_LOSS_VQ || name == TP_LOSS_FSQ || name == TP_LOSS_FLOW;
+}
+
 tp_status tp_objective_check(const tp_relay *relay) {
-    for (int i = 0; i < relay->recipe->n_losses; i++) {
-        tp_loss_name name = relay->recipe->losses[i].name;
-        if (name != TP_LOSS_LM && name != TP_LOSS_FIRST_TOKEN && name != TP_LOSS_DIVERSITY)
-            return tp_fail(TP_ERR_UNSUPPORTED, "recipe: `losses[%d].name` is \"%s\", which cannot be computed here", i,
-                           tp_loss_name_text(name));
+    const tp_recipe *recipe = relay->recipe;
+    for (int i = 0; i < recipe->n_losses; i++) {
+        const tp_loss_term *term = &recipe->losses[i];
+        if (belongs_to_a_family(term->name) && !tp_bridge_has_loss(recipe->bridge.kind, term->name))
+            return tp_fail(TP_ERR_UNSUPPORTED,
+                           "recipe: `losses[%d].name` is \"%s\", which bridges of the kind \"%s\" do not have", i,
+                           tp_loss_name_text(term->name), recipe->bridge.kind);
+        if (term->name != TP_LOSS_CONTRASTIVE) continue;
+        bool one_view = recipe->bridge.dropout <= 0 && recipe->sender.position_dropout <= 0;
+        if (term->positives == TP_POSITIVES_VIEWS && one_view)
+            return tp_fail(TP_ERR_ARGUMENT,
+                           "recipe: `losses[%d].positives` is \"views\", but without `bridge.dropout` or "
+                           "`sender.position_dropout` both views of an example are the same",
+                           i);
+        if (term->positives == TP_POSITIVES_LABEL && relay->n_labels == 0)
+            return tp_fail(TP_ERR_ARGUMENT,
+                           "recipe: `losses[%d].positives` is \"label\", but the task has free answers", i);
     }
     return TP_OK;
 }
@@ -20,7 +38,7 @@ tp_status tp_answer_logits(const tp_relay *r, tp_tape *tape, tp_var *soft, const
         items[i] = (tp_layout_item){.text = examples[i]->text, .len = examples[i]->len};
         TP_TRY(tp_relay_target(r, examples[i], tape->arena, &items[i]));
     }
-    int m = r->recipe->bridge.soft_tokens;
+    int m = soft ? (int)(soft->rows / n) : r->recipe->bridge.soft_tokens;
     TP_TRY(r->prefix ? tp_layout_build_behind_prefix(r->layout, tape->arena, items, n, m, batch)
                      : tp_layout_build(r->layout, tape->arena, items, n, m, batch));
     tp_batch rows = {.n_sequences = n,
@@ -46,38 +64,61 @@ static double first_token_accuracy(const tp_layout_batch *batch, const tp_var *l
     return (double)right / (double)batch->n_sequences;
 }
 
-tp_status tp_objective(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_bridge_terms *own,
-                       const tp_example *const *examples, int64_t n, int64_t step, tp_var **loss,
-                       tp_objective_values *values) {
+static tp_status loss_of(const tp_loss_context *c, const tp_loss_term *term, tp_var **value) {
+    const tp_objective_batch *b = c->batch;
+    switch (term->name) {
+    case TP_LOSS_LM:
+        *value = tp_cross_entropy(c->tape, c->logits, c->layout->targets, c->layout->lm_weights, NULL);
+        return TP_OK;
+    case TP_LOSS_FIRST_TOKEN:
+        *value = tp_cross_entropy(c->tape, c->logits, c->layout->targets, c->layout->first_weights, NULL);
+        return TP_OK;
+    case TP_LOSS_BOTTLENECK:
+        return tp_loss_bottleneck(c, term, value);
+    case TP_LOSS_DIVERSITY: /* examples should not all get the same soft tokens */
+        *value = tp_mean_cosine(c->tape, tp_reshape(c->tape, b->soft, b->n, b->soft->rows / b->n * b->soft->cols));
+        return TP_OK;
+    case TP_LOSS_CONTRASTIVE:
+        return tp_loss_contrastive(c, term, value);
+    case TP_LOSS_ANCHOR:
+        return tp_loss_anchor(c, term, value);
+    case TP_LOSS_ALIGN:
+        return tp_loss_align(c, term, value);
+    case TP_LOSS_RECON:
+        return tp_loss_recon(c, term, value);
+    case TP_LOSS_BOW:
+        return tp_loss_bow(c, term, value);
+    case TP_LOSS_DISTILL:
+        return tp_loss_distill(c, term, value);
+    case TP_LOSS_SCALE_REG:
+        return tp_loss_scale_reg(c, term, value);
+    default:
+        return tp_fail(TP_ERR_UNSUPPORTED, "the bridge has not given its loss \"%s\"", tp_loss_name_text(term->name));
+    }
+}
+
+tp_status tp_objective(const tp_relay *relay, tp_tape *tape, const tp_objective_batch *batch, int64_t step,
+                       tp_var **loss, tp_objective_values *values) {
     const tp_recipe *recipe = relay->recipe;
-    tp_layout_batch batch;
-    tp_var *logits, *terms[TP_MAX_LOSSES];
+    tp_layout_batch layout;
+    tp_loss_context context = {.relay = relay, .tape = tape, .batch = batch, .layout = &layout};
+    tp_var *terms[TP_MAX_LOSSES];
     float weights[TP_MAX_LOSSES];
-    TP_TRY(tp_answer_logits(relay, tape, soft, examples, n, &batch, &logits));
+    TP_TRY(tp_answer_logits(relay, tape, batch->soft, batch->examples, batch->n, &layout, &context.logits));
     for (int i = 0; i < TP_N_LOSSES; i++) values->losses[i] = NAN;
     int n_terms = 0;
     for (int i = 0; i < recipe->n_losses; i++) {
         const tp_loss_term *term = &recipe->losses[i];
         float weight = (float)tp_loss_weight(term, step);
         if (weight == 0.0f) continue;
-        tp_var *value = own ? own->losses[term->name] : NULL; /* the bridge's family's own */
-        if (value == NULL) switch (term->name) {
-            case TP_LOSS_LM:
-                value = tp_cross_entropy(tape, logits, batch.targets, batch.lm_weights, NULL);
-                break;
-            case TP_LOSS_FIRST_TOKEN:
-                value = tp_cross_entropy(tape, logits, batch.targets, batch.first_weights, NULL);
-                break;
-            default: /* TP_LOSS_DIVERSITY: examples should not all get the same soft tokens */
-                value = tp_mean_cosine(tape, tp_reshape(tape, soft, n, soft->rows / n * soft->cols));
-                break;
-            }
+        tp_var *value = batch->terms ? batch->terms->losses[term->name] : NULL; /* the family's own */
+        if (value == NULL) TP_TRY(loss_of(&context, term, &value));
         values->losses[term->name] = value->data[0];
         terms[n_terms] = value;
         weights[n_terms++] = weight;
     }
     *loss = tp_weighted_sum(tape, terms, weights, n_terms);
     values->total = (*loss)->data[0];
-    values->accuracy = first_token_accuracy(&batch, logits);
+    values->accuracy = first_token_accuracy(&layout, context.logits);
     return TP_OK;
 }

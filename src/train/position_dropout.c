@@ -7,12 +7,17 @@
 #include <string.h>
 
 tp_var *tp_position_dropout(tp_tape *tape, tp_var *states, const int64_t **offsets, int64_t n, double rate) {
+    return tp_position_dropout_by(tape, states, offsets, n, rate, "position dropout");
+}
+
+tp_var *tp_position_dropout_by(tp_tape *tape, tp_var *states, const int64_t **offsets, int64_t n, double rate,
+                               const char *stream) {
     if (rate <= 0) return states;
     assert(!states->wants_grad);
     const int64_t *from = *offsets;
     int64_t *to = tp_arena_alloc(tape->arena, (size_t)(n + 1) * sizeof *to);
     int64_t *kept = tp_arena_alloc(tape->arena, (size_t)(from[n] + 1) * sizeof *kept);
-    tp_rng rng = tp_rng_stream(tape->seed, "position dropout", tape->step);
+    tp_rng rng = tp_rng_stream(tape->seed, stream, tape->step);
     to[0] = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t length = from[i + 1] - from[i], count = to[i];

@@ -14,4 +14,8 @@
  * stay as they are. The states must want no gradient: they are copied. */
 tp_var *tp_position_dropout(tp_tape *tape, tp_var *states, const int64_t **offsets, int64_t n, double rate);
 
+/* The same by another stream: a second look at the same texts, with other positions missing. */
+tp_var *tp_position_dropout_by(tp_tape *tape, tp_var *states, const int64_t **offsets, int64_t n, double rate,
+                               const char *stream);
+
 #endif

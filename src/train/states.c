@@ -216,6 +216,10 @@ tp_var *tp_state_cache_fetch(tp_state_cache *c, tp_tape *tape, const int64_t *in
     return out;
 }
 
+const int32_t *tp_state_cache_ids(const tp_state_cache *c, int64_t index) {
+    return c->tokens.data + c->offsets[index];
+}
+
 tp_state_cache_info tp_state_cache_describe(const tp_state_cache *cache) {
     return cache->info;
 }

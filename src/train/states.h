@@ -28,6 +28,9 @@ void tp_state_cache_free(tp_state_cache *cache); /* takes NULL */
 tp_var *tp_state_cache_fetch(tp_state_cache *cache, tp_tape *tape, const int64_t *indices, int64_t n,
                              const int64_t **offsets);
 
+/* The tokens of text `index`, as the sender reads them, one for each of its states; they live as long as the cache. */
+const int32_t *tp_state_cache_ids(const tp_state_cache *cache, int64_t index);
+
 typedef struct tp_state_cache_info {
     int64_t n_texts, n_tokens, n_truncated;
     int64_t n_kept;     /* texts whose states are held now */

@@ -31,6 +31,8 @@ typedef struct {
     const tp_recipe *recipe; /* the relay's, complete */
     tp_state_cache *train_states, *valid_states;
     tp_sampler *sampler;
+    tp_loss_aids *aids;
+    tp_params trained; /* the bridge's parameters and those of the losses' heads; the list is ours, they are not */
     tp_adamw *adamw;
     tp_tape *tape;
     tp_detectors detectors;
@@ -186,11 +188,15 @@ static tp_status make_bridge(run *r) {
         tp_calibration_new(moments, &r->relay->receiver->embed, r->relay->receiver->config.embedding_scale);
     tp_bridge *bridge = tp_bridge_new(&recipe->bridge, r->relay->sender->config.d_model,
                                       r->relay->receiver->config.d_model, calibration, recipe->seed);
+    if (bridge) r->aids = tp_loss_aids_new(r->relay, calibration, r->o->task, recipe->seed);
     tp_calibration_free(calibration);
     tp_moments_free(moments);
     tp_free(order);
     if (bridge == NULL) return tp_last_status();
     tp_relay_set_bridge(r->relay, bridge, r->o->task);
+    if (r->aids == NULL) return tp_last_status();
+    tp_params_append(&r->trained, &bridge->params);
+    tp_params_append(&r->trained, &r->aids->params);
     return bridge->family->solve ? tp_solve_bridge(r->relay, r->train_states, &r->o->task->train, r->tape) : TP_OK;
 }
 
@@ -224,12 +230,11 @@ static tp_status prepare(run *r) {
     r->sampler = tp_sampler_new(o->task->train.examples, o->task->train.n, o->task->n_labels,
                                 r->recipe->balanced && o->task->n_labels > 0, /* free answers have no classes */
                                 r->recipe->seed);
-    r->adamw =
-        tp_adamw_new(&r->relay->bridge->params, &(tp_adamw_options){.beta1 = r->recipe->optimiser.beta1,
-                                                                    .beta2 = r->recipe->optimiser.beta2,
-                                                                    .eps = r->recipe->optimiser.eps,
-                                                                    .weight_decay = r->recipe->optimiser.weight_decay,
-                                                                    .clip = r->recipe->optimiser.clip});
+    r->adamw = tp_adamw_new(&r->trained, &(tp_adamw_options){.beta1 = r->recipe->optimiser.beta1,
+                                                             .beta2 = r->recipe->optimiser.beta2,
+                                                             .eps = r->recipe->optimiser.eps,
+                                                             .weight_decay = r->recipe->optimiser.weight_decay,
+                                                             .clip = r->recipe->optimiser.clip});
     r->detectors = tp_detectors_new();
     r->best_loss = INFINITY;
     r->best_accuracy = -1;
@@ -291,10 +296,20 @@ static tp_status micro_batch(run *r, int64_t number, tp_bridge_terms *terms, tp_
     for (int64_t i = 0; i < n; i++) examples[i] = &r->o->task->train.examples[indices[i]];
     const int64_t *offsets;
     tp_var *hidden = tp_state_cache_fetch(r->train_states, r->tape, indices, n, &offsets);
+    const int32_t **ids = tp_arena_alloc(r->tape->arena, (size_t)n * sizeof(const int32_t *));
+    for (int64_t i = 0; i < n; i++) ids[i] = tp_state_cache_ids(r->train_states, indices[i]);
+    tp_objective_batch batch = {.examples = examples,
+                                .n = n,
+                                .terms = terms,
+                                .aids = r->aids,
+                                .hidden = hidden,
+                                .offsets = offsets,
+                                .ids = ids};
     hidden = tp_position_dropout(r->tape, hidden, &offsets, n, r->recipe->sender.position_dropout);
     tp_bridge_lesson lesson = {.tokens_taught = true};
     tp_var *soft = tp_relay_soft_training(r->relay, r->tape, hidden, offsets, n, &lesson, terms), *loss;
-    TP_TRY(tp_objective(r->relay, r->tape, soft, terms, examples, n, r->step, &loss, values));
+    batch.soft = soft;
+    TP_TRY(tp_objective(r->relay, r->tape, &batch, r->step, &loss, values));
     tp_backward(r->tape, loss, 1.0f);
     signs->soft = soft->data;
     signs->n = n;
@@ -317,7 +332,10 @@ static tp_status update(run *r) {
     double lr = tp_cosine_lr(recipe->optimiser.lr, cosine ? recipe->optimiser.min_lr_ratio : 1.0, r->step,
                              recipe->optimiser.warmup, recipe->optimiser.steps);
     signs.loss = mean.total;
-    signs.gradient_norm = tp_adamw_step(r->adamw, lr, 1.0 / (double)parts);
+    bool heads = r->aids->params.n > 0; /* theirs is not the bridge's gradient */
+    signs.gradient_norm = heads ? tp_params_grad_norm(&r->relay->bridge->params) / (double)parts : 0;
+    double norm = tp_adamw_step(r->adamw, lr, 1.0 / (double)parts);
+    if (!heads || !isfinite(norm)) signs.gradient_norm = norm;
     r->step++; /* from here on this update is made, and all it says belongs to the step it leads to */
     char sentence[256];
     bool fatal;
@@ -435,6 +453,8 @@ tp_status tp_train(const tp_train_options *options, tp_train_result *result) {
     tp_state_cache_free(r.valid_states);
     tp_sampler_free(r.sampler);
     tp_adamw_free(r.adamw);
+    tp_free(r.trained.items);
+    tp_loss_aids_free(r.aids);
     tp_tape_free(r.tape);
     tp_relay_free(r.relay);
     tp_free(r.state_path);

@@ -1,0 +1,70 @@
+/* Heads and the teacher's layout. See loss_aids.h. */
+#include "train/loss_aids.h"
+
+#include "base/mem.h"
+
+static const tp_loss_term *find_loss(const tp_recipe *recipe, tp_loss_name name) {
+    for (int i = 0; i < recipe->n_losses; i++)
+        if (recipe->losses[i].name == name) return &recipe->losses[i];
+    return NULL;
+}
+
+static void attach_recon(tp_loss_aids *aids, const tp_relay *relay, const tp_loss_term *term, const tp_calibration *c,
+                         uint64_t seed) {
+    tp_recon_head *head = &aids->recon;
+    const tp_bridge_recipe *b = &relay->recipe->bridge;
+    if (term->of == TP_RECON_TOKEN) {
+        tp_nn_linear_attach(&aids->params, &head->in, "heads.recon.in", b->width, c->d_target, true, seed);
+        tp_nn_attention_attach(&aids->params, &head->attention, "heads.recon.attention", b->width, b->heads, seed);
+        tp_nn_norm_attach(&aids->params, &head->norm, "heads.recon.norm", b->width);
+        tp_nn_ffn_attach(&aids->params, &head->ffn, "heads.recon.ffn", b->width, 2 * (int64_t)b->width, seed);
+    }
+    tp_nn_linear_attach(&aids->params, &head->out, "heads.recon.out", c->d_source,
+                        term->of == TP_RECON_TOKEN ? b->width : c->d_target, true, seed);
+    head->mean = tp_alloc((size_t)c->d_source * sizeof(float));
+    head->inverse_std = tp_alloc((size_t)c->d_source * sizeof(float));
+    for (int64_t j = 0; j < c->d_source; j++)
+        head->mean[j] = c->source_mean[j], head->inverse_std[j] = 1 / c->source_std[j];
+}
+
+/* The text as a receiver without a bridge is asked about it; an eighth of its context is left for the answer. */
+static tp_layout *teacher_layout(const tp_relay *relay, const tp_loss_term *term, const tp_task *task) {
+    int64_t context = relay->receiver->config.max_position_embeddings, wanted = relay->recipe->sender.max_tokens;
+    int64_t room = context > 0 ? context - context / 8 - TP_LONGEST_FREE_ANSWER : wanted;
+    char *pattern = tp_format("{bos}%s", term->prompt == TP_PROMPT_LABELS ? task->prompt_labels : task->prompt);
+    tp_layout *layout = tp_layout_new(&(tp_layout_options){.pattern = pattern,
+                                                           .primer = relay->recipe->primer,
+                                                           .tokenizer = relay->receiver->tokenizer,
+                                                           .eos = -1,
+                                                           .labels = relay->label_names,
+                                                           .n_labels = relay->n_labels,
+                                                           .max_text_tokens = wanted < room ? wanted : room,
+                                                           .truncate = relay->recipe->sender.truncate});
+    tp_free(pattern);
+    return layout;
+}
+
+tp_loss_aids *tp_loss_aids_new(const tp_relay *relay, const tp_calibration *calibration, const tp_task *task,
+                               uint64_t seed) {
+    const tp_recipe *recipe = relay->recipe;
+    tp_loss_aids *aids = tp_alloc(sizeof *aids);
+    aids->target_rms = calibration->target_rms;
+    const tp_loss_term *recon = find_loss(recipe, TP_LOSS_RECON), *distill = find_loss(recipe, TP_LOSS_DISTILL);
+    if (recon) attach_recon(aids, relay, recon, calibration, seed);
+    if (find_loss(recipe, TP_LOSS_BOW))
+        tp_nn_linear_attach(&aids->params, &aids->bow, "heads.bow", relay->sender->config.vocab_size,
+                            calibration->d_target, true, seed);
+    if (distill) aids->teacher = teacher_layout(relay, distill, task);
+    if (distill == NULL || aids->teacher) return aids;
+    tp_loss_aids_free(aids);
+    return NULL;
+}
+
+void tp_loss_aids_free(tp_loss_aids *aids) {
+    if (aids == NULL) return;
+    tp_params_free(&aids->params);
+    tp_free(aids->recon.mean);
+    tp_free(aids->recon.inverse_std);
+    tp_layout_free(aids->teacher);
+    tp_free(aids);
+}
