@@ -1,47 +1,11 @@
 /* train/objective and train/validate: losses equal what a plain forward pass gives, their gradient with respect to the
  * bridge is that of central differences through the whole receiver, frozen weights get none, and validation equals
  * scoring every answer by itself. */
-#include "tiny_training.h"
+#include "tiny_objective.h"
 
-#include "train/objective.h"
 #include "train/validate.h"
 
 #include <math.h>
-
-static tiny_stage stage;
-
-static int set_up(void **state) {
-    (void)state;
-    stage = tiny_stage_make();
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    tiny_stage_free(&stage);
-    return 0;
-}
-
-/* A relay with an untrained bridge, whose parameters are larger than new ones so that all of them matter. */
-static tp_relay *make_relay(const char *changes) {
-    tp_relay *r = tp_relay_new(tiny_recipe(changes), stage.sender, stage.receiver, stage.task);
-    check_not_null(r);
-    tp_bridge *b =
-        tp_bridge_new(&r->recipe->bridge, stage.sender->config.d_model, stage.receiver->config.d_model, NULL, 3);
-    check_not_null(b);
-    for (size_t i = 0; i < b->params.n; i++) {
-        const tp_weight *w = b->params.items[i];
-        if (w->rows > 1) tp_weight_init_normal(w, 5, 0.4);
-    }
-    tp_relay_set_bridge(r, b, stage.task);
-    return r;
-}
-
-static tp_state_cache *states_of(const tp_relay *r, const tp_dataset *set) {
-    tp_state_cache *c = tp_state_cache_new(&r->tap, set->examples, set->n, TP_CACHE_MEMORY, 1 << 24, NULL);
-    check_not_null(c);
-    return c;
-}
 
 /* The soft tokens of validation row i, [M, d_receiver]; free with tp_free. */
 static float *soft_of(const tp_relay *r, tp_state_cache *states, int64_t i) {
@@ -82,32 +46,11 @@ static int64_t answer_logs(const tp_relay *r, const float *soft, int label, doub
 
 /* ---- the objective ---- */
 
-enum { N = 6 };
-
 static const char three_losses[] =
     "{\"losses\": [{\"name\": \"lm\", \"weight\": 0.7},"
     " {\"name\": \"first_token\", \"weight\": 0.8, \"schedule\": {\"kind\": \"anneal\", \"from\": 2, \"to\": 10}},"
     " {\"name\": \"diversity\", \"weight\": 0.6, \"schedule\": {\"kind\": \"window\", \"from\": 3, \"to\": 7}}],"
     " \"bridge\": {\"dropout\": 0}}";
-
-/* The objective of N validation rows. With `backward`, gradients are left in the bridge's parameters. */
-static double objective(const tp_relay *r, tp_state_cache *states, int64_t step, bool backward,
-                        tp_objective_values *values) {
-    tp_tape *tape = tp_tape_new(TP_MATH_F32);
-    tape->frozen = !backward;
-    int64_t indices[N];
-    const tp_example *rows[N];
-    for (int64_t i = 0; i < N; i++) indices[i] = i, rows[i] = &stage.task->valid.examples[i];
-    const int64_t *offsets;
-    tp_var *hidden = tp_state_cache_fetch(states, tape, indices, N, &offsets), *loss;
-    tp_objective_batch batch = {.examples = rows, .n = N, .soft = tp_relay_soft(r, tape, hidden, offsets, N)};
-    check_ok(tp_objective(r, tape, &batch, step, &loss, values));
-    assert_true((double)loss->data[0] == values->total);
-    if (backward) tp_backward(tape, loss, 1);
-    double total = loss->data[0];
-    tp_tape_free(tape);
-    return total;
-}
 
 static void losses_are_those_of_a_plain_forward_pass(void **state) {
     (void)state;
@@ -141,7 +84,7 @@ static void losses_are_those_of_a_plain_forward_pass(void **state) {
     } cases[] = {{0, 0, 0}, {2, 0, 0}, {3, 0.1, 0.6}, {6, 0.4, 0.6}, {7, 0.5, 0}, {10, 0.8, 0}, {99, 0.8, 0}};
     for (int c = 0; c < 7; c++) {
         tp_objective_values v;
-        double total = objective(r, states, cases[c].step, false, &v);
+        double total = objective(r, states, NULL, cases[c].step, false, &v);
         assert_true(fabs(v.losses[TP_LOSS_LM] - lm) < 1e-4);
         if (cases[c].first_weight == 0) assert_true(isnan(v.losses[TP_LOSS_FIRST_TOKEN])); /* not even computed */
         if (cases[c].first_weight > 0) assert_true(fabs(v.losses[TP_LOSS_FIRST_TOKEN] - first) < 1e-4);
@@ -162,7 +105,7 @@ static void reading_the_prefix_once_changes_nothing(void **state) {
     tp_state_cache *states = states_of(r, &stage.task->valid);
     tp_params *params = &r->bridge->params;
     tp_objective_values plain, behind;
-    objective(r, states, 5, true, &plain);
+    objective(r, states, NULL, 5, true, &plain);
     float *gradients[64];
     assert_true(params->n <= 64);
     for (size_t i = 0; i < params->n; i++) {
@@ -173,7 +116,7 @@ static void reading_the_prefix_once_changes_nothing(void **state) {
     check_ok(tp_relay_read_prefix(r));
     assert_non_null(r->prefix);
     assert_true(r->prefix->length > 1); /* the primer too */
-    objective(r, states, 5, true, &behind);
+    objective(r, states, NULL, 5, true, &behind);
     assert_true(fabs(behind.total - plain.total) < 1e-5 * fabs(plain.total));
     for (size_t i = 0; i < params->n; i++) {
         double off = 0, size = 1e-12;
@@ -188,70 +131,11 @@ static void reading_the_prefix_once_changes_nothing(void **state) {
     tp_relay_free(r);
 }
 
-/* Adds `amount` times the direction to the weight. */
-static void move(const tp_weight *w, const float *direction, double amount) {
-    float *values = tp_weight_values(w);
-    for (int64_t i = 0; i < w->rows * w->cols; i++) values[i] += (float)(amount * direction[i]);
-}
-
-/* How fast the objective rises along a direction of length 1, by central differences. */
-static double slope(const tp_relay *r, tp_state_cache *states, const tp_weight *w, const float *direction) {
-    const double h = 0.01;
-    size_t bytes = (size_t)(w->rows * w->cols) * sizeof(float);
-    float *kept = memcpy(tp_alloc(bytes), w->data, bytes);
-    tp_objective_values v;
-    double loss[2];
-    for (int side = 0; side < 2; side++) {
-        move(w, direction, side ? h : -h);
-        loss[side] = objective(r, states, 6, false, &v);
-        memcpy(tp_weight_values(w), kept, bytes);
-    }
-    tp_free(kept);
-    return (loss[1] - loss[0]) / (2 * h);
-}
-
-static double length_of(const float *x, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
-    return sqrt(sum);
-}
-
 static void its_gradient_is_that_of_central_differences(void **state) {
     (void)state;
     tp_relay *r = make_relay(three_losses);
     tp_state_cache *states = states_of(r, &stage.task->valid);
-    tp_objective_values v;
-    objective(r, states, 6, true, &v); /* all three losses are at work */
-    const tp_params *params = &r->bridge->params;
-    double all = tp_params_grad_norm(params);
-    assert_true(all > 0.1);
-    int important = 0;
-    for (size_t p = 0; p < params->n; p++) {
-        const tp_weight *w = params->items[p];
-        int64_t n = w->rows * w->cols;
-        float *gradient = tp_alloc((size_t)n * sizeof(float)), *direction = tp_alloc((size_t)n * sizeof(float));
-        memcpy(gradient, w->grad, (size_t)n * sizeof(float));
-        for (int way = 0; way < 3; way++) { /* up the gradient itself, and two others */
-            tp_rng rng = tp_rng_stream((uint64_t)way, "direction", p);
-            if (way == 0)
-                memcpy(direction, gradient, (size_t)n * sizeof(float));
-            else
-                tp_rng_fill_normal(&rng, direction, (size_t)n, 1);
-            double length = length_of(direction, n), expected = 0;
-            if (length < 1e-12) continue; /* no gradient: a key's bias moves all scores alike */
-            for (int64_t i = 0; i < n; i++) {
-                direction[i] = (float)(direction[i] / length);
-                expected += (double)direction[i] * gradient[i];
-            }
-            double found = slope(r, states, w, direction);
-            if (fabs(found - expected) > 0.02 * length_of(gradient, n) + 2e-3 * all)
-                fail_msg("%s, direction %d: the slope is %g, the gradient says %g", w->name, way, found, expected);
-            important += way == 0 && length > 0.02 * all;
-        }
-        tp_free(gradient);
-        tp_free(direction);
-    }
-    assert_true(important >= 8); /* the tolerance does not swallow everything */
+    assert_true(check_slopes(r, states, NULL, 6) >= 8); /* all three losses are at work */
     tp_state_cache_free(states);
     tp_relay_free(r);
 }
@@ -267,7 +151,7 @@ static void frozen_models_get_no_gradient(void **state) {
     tp_relay *r = make_relay(three_losses);
     tp_state_cache *states = states_of(r, &stage.task->valid);
     tp_objective_values v;
-    objective(r, states, 6, true, &v);
+    objective(r, states, NULL, 6, true, &v);
     assert_true(tp_params_grad_norm(&r->bridge->params) > 0);
     check_ok(tp_lm_visit(stage.sender, check_frozen, NULL));
     check_ok(tp_lm_visit(stage.receiver, check_frozen, NULL));
@@ -281,9 +165,9 @@ static void a_step_without_any_loss_changes_nothing(void **state) {
                              "\"from\": 5, \"to\": 9}}]}");
     tp_state_cache *states = states_of(r, &stage.task->valid);
     tp_objective_values v;
-    assert_true(objective(r, states, 4, true, &v) == 0);
+    assert_true(objective(r, states, NULL, 4, true, &v) == 0);
     assert_true(tp_params_grad_norm(&r->bridge->params) == 0);
-    assert_true(objective(r, states, 5, true, &v) > 0);
+    assert_true(objective(r, states, NULL, 5, true, &v) > 0);
     assert_true(tp_params_grad_norm(&r->bridge->params) > 0);
     tp_state_cache_free(states);
     tp_relay_free(r);

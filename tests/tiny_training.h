@@ -19,7 +19,7 @@ static inline tp_recipe *tiny_recipe(const char *changes) {
         " \"calibration\": {\"texts\": 20}, \"math\": \"f32\", \"seed\": 7}";
     json_t *recipe = json_loads(base, 0, NULL), *more = changes ? json_loads(changes, 0, NULL) : json_object();
     assert_non_null(recipe);
-    if (more == NULL) fail_msg("not JSON: %s", changes);
+    if (more == NULL) fail_msg("not JSON: %s", changes ? changes : "nothing");
     json_object_update_recursive(recipe, more);
     tp_recipe *r = tp_recipe_from_json(recipe, "test");
     check_not_null(r);

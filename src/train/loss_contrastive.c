@@ -43,19 +43,22 @@ static tp_var *second_view(const tp_loss_context *c) {
     return as_many_tokens(c->tape, tp_relay_soft(c->relay, c->tape, hidden, offsets, n), c->batch->soft, n);
 }
 
+tp_var *tp_loss_two_views(const tp_loss_context *c, tp_var *one, tp_var *other, double temperature) {
+    tp_var *a = pooled(c->tape, one, c->batch->n), *b = pooled(c->tape, other, c->batch->n);
+    float factor = (float)(1 / (temperature * (double)a->cols)), *wanted = positives(c, false);
+    tp_var *ways[] = {tp_info_nce(c->tape, a, b, factor, wanted, false),
+                      tp_info_nce(c->tape, b, a, factor, wanted, false)};
+    return tp_weighted_sum(c->tape, ways, (const float[]){0.5f, 0.5f}, 2);
+}
+
 tp_status tp_loss_contrastive(const tp_loss_context *c, const tp_loss_term *term, tp_var **value) {
-    int64_t n = c->batch->n;
-    tp_var *own = pooled(c->tape, c->batch->soft, n);
-    float factor = (float)(1 / (term->temperature * (double)own->cols)); /* a cosine over the temperature */
-    bool by_label = term->positives == TP_POSITIVES_LABEL;
-    float *wanted = positives(c, by_label);
-    if (term->positives != TP_POSITIVES_VIEWS) {
-        *value = tp_info_nce(c->tape, own, own, factor, wanted, by_label);
+    if (term->positives == TP_POSITIVES_VIEWS) {
+        *value = tp_loss_two_views(c, c->batch->soft, second_view(c), term->temperature);
         return TP_OK;
     }
-    tp_var *view = pooled(c->tape, second_view(c), n);
-    tp_var *ways[] = {tp_info_nce(c->tape, own, view, factor, wanted, false),
-                      tp_info_nce(c->tape, view, own, factor, wanted, false)};
-    *value = tp_weighted_sum(c->tape, ways, (const float[]){0.5f, 0.5f}, 2);
+    tp_var *own = pooled(c->tape, c->batch->soft, c->batch->n);
+    bool by_label = term->positives == TP_POSITIVES_LABEL;
+    *value = tp_info_nce(c->tape, own, own, (float)(1 / (term->temperature * (double)own->cols)),
+                         positives(c, by_label), by_label);
     return TP_OK;
 }

@@ -22,6 +22,9 @@ tp_status tp_loss_bow(const tp_loss_context *c, const tp_loss_term *term, tp_var
 tp_status tp_loss_distill(const tp_loss_context *c, const tp_loss_term *term, tp_var **value);
 tp_status tp_loss_scale_reg(const tp_loss_context *c, const tp_loss_term *term, tp_var **value);
 
+/* InfoNCE of a batch's mean soft tokens under two dropout masks, the mean of both directions. */
+tp_var *tp_loss_two_views(const tp_loss_context *c, tp_var *one, tp_var *other, double temperature);
+
 /* How far rows are from rows of the same shape, [1, 1]: 1 - their mean cosine, or the mean squared difference. */
 tp_var *tp_loss_distance(tp_tape *tape, tp_distance distance, tp_var *a, tp_var *b);
 
