@@ -413,6 +413,52 @@ static void oracle_weighted_sum(const op_case *c, double *const *x, double *cons
     out[0] = 0.5 * x[0][0] - 2 * x[1][0] + 3 * x[2][0];
 }
 
+/* ---- quantisers: the gradient of a straight step is that of no step, so its oracle adds a constant ---- */
+
+static tp_var *build_straight_through(const op_case *c, tp_tape *tape, tp_var **x, const tp_weight *const *w) {
+    (void)w;
+    float *values = tp_arena_alloc(tape->arena, (size_t)(c->out[0] * c->out[1]) * sizeof *values);
+    for (int64_t i = 0; i < c->out[0] * c->out[1]; i++) values[i] = x[0]->data[i] + c->number;
+    return tp_straight_through(tape, x[0], values);
+}
+
+EACH(straight_through, a + c->number)
+BUILD(log_variance, tp_log_variance(tape, x[0], c->number))
+BUILD(code_entropy, tp_code_entropy(tape, x[0], x[1], c->number))
+
+static void oracle_log_variance(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    int64_t n = c->leaf[0][0], d = c->leaf[0][1];
+    double sum = 0;
+    for (int64_t j = 0; j < d; j++) { /* half the mean square distance of two different rows */
+        double squares = 0;
+        for (int64_t a = 0; a < n; a++)
+            for (int64_t b = 0; b < a; b++) squares += pow(x[0][a * d + j] - x[0][b * d + j], 2);
+        sum += squares / (double)(n * (n - 1)) / (double)d;
+    }
+    out[0] = log(sum + c->number);
+}
+
+static void oracle_code_entropy(const op_case *c, double *const *x, double *const *w, double *out) {
+    (void)w;
+    int64_t n = c->leaf[0][0], k = c->leaf[1][0], d = c->leaf[0][1];
+    double *q = calloc((size_t)k, sizeof *q), *p = malloc((size_t)k * sizeof *p);
+    for (int64_t i = 0; i < n; i++) {
+        double most = -INFINITY, sum = 0;
+        for (int64_t j = 0; j < k; j++) {
+            p[j] = 0;
+            for (int64_t e = 0; e < d; e++) p[j] -= pow(x[0][i * d + e] - x[1][j * d + e], 2) / c->number;
+            most = fmax(most, p[j]);
+        }
+        for (int64_t j = 0; j < k; j++) sum += p[j] = exp(p[j] - most);
+        for (int64_t j = 0; j < k; j++) q[j] += p[j] / sum / (double)n;
+    }
+    out[0] = 0;
+    for (int64_t j = 0; j < k; j++) out[0] -= q[j] * log(q[j]) / log((double)k);
+    free(p);
+    free(q);
+}
+
 /* ---- the table ---- */
 
 #define OP(NAME) .build = build_##NAME, .oracle = oracle_##NAME
@@ -546,6 +592,11 @@ static const op_case op_cases[] = {
     {"bag_cross_entropy, large", OP(bag), .leaf = {{12, 1500}}, .out = {1, 1}},
     {"distillation", OP(distillation), .leaf = {{6, 11}}, .out = {1, 1}, .number = 1},
     {"distillation, warm, large", OP(distillation), .leaf = {{12, 1500}}, .out = {1, 1}, .number = 2.5f},
+    {"straight_through", OP(straight_through), .leaf = {{9, 7}}, .out = {9, 7}, .number = 0.25f},
+    {"log_variance", OP(log_variance), .leaf = {{9, 7}}, .out = {1, 1}, .number = 1e-3f},
+    {"log_variance, two rows", OP(log_variance), .leaf = {{2, 3}}, .out = {1, 1}, .number = 0.5f},
+    {"code_entropy", OP(code_entropy), .leaf = {{6, 5}, {8, 5}}, .out = {1, 1}, .number = 7},
+    {"code_entropy, large", OP(code_entropy), .leaf = {{40, 30}, {60, 30}}, .out = {1, 1}, .number = 20},
     {"weighted_sum", OP(weighted_sum), .leaf = {{1, 1}, {1, 1}, {1, 1}}, .out = {1, 1}},
 };
 

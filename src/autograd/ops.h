@@ -167,4 +167,17 @@ tp_var *tp_bag_cross_entropy(tp_tape *tape, tp_var *logits, const int32_t *const
  * the mean over rows weighted by weights [n] (not all 0). No gradient goes to the teacher. */
 tp_var *tp_distillation(tp_tape *tape, tp_var *logits, const tp_var *teacher, const float *weights, double temperature);
 
+/* ---- ops_quantise.c ---- */
+
+/* The numbers `values` in the place of x, and the gradient handed back to x as if they were x's (the straight-through
+ * estimator, Bengio et al. 2013). */
+tp_var *tp_straight_through(tp_tape *tape, tp_var *x, const float *values);
+
+/* log(mean over columns of the variance of each + eps), [1, 1]; variances over rows - 1, of which there are some. */
+tp_var *tp_log_variance(tp_tape *tape, tp_var *x, float eps);
+
+/* How evenly codes [k, d], k > 1, are used by x [n, d]: each row chooses them with probabilities softmax(-|x_i - c_j|^2
+ * / temperature); the entropy of their mean over rows as a share of log k, [1, 1]. 0: all rows choose one. */
+tp_var *tp_code_entropy(tp_tape *tape, tp_var *x, tp_var *codes, float temperature);
+
 #endif
