@@ -2,6 +2,7 @@
 #include "bridge/bridge.h"
 
 #include "base/mem.h"
+#include "bridge/inner.h"
 #include "nn/layers.h"
 
 #include <math.h>
@@ -10,24 +11,23 @@
 /* The eps of the fixture: embeddings are of the order 0.02, their mean squares of 4e-4. */
 static const float rms_eps = 1e-6f;
 
-const tp_bridge_family *const tp_bridge_families[] = {&tp_bridge_perceiver,       &tp_bridge_linear,
-                                                      &tp_bridge_mean_mlp,        &tp_bridge_weighted_pool,
-                                                      &tp_bridge_cross_attention, &tp_bridge_qformer,
-                                                      &tp_bridge_transformer,     &tp_bridge_latent_cot,
-                                                      &tp_bridge_ridge,           NULL};
+const tp_bridge_family *const tp_bridge_families[] = {
+    &tp_bridge_perceiver,       &tp_bridge_linear,  &tp_bridge_mean_mlp,    &tp_bridge_weighted_pool,
+    &tp_bridge_cross_attention, &tp_bridge_qformer, &tp_bridge_transformer, &tp_bridge_latent_cot,
+    &tp_bridge_ridge,           &tp_bridge_vq,      &tp_bridge_fsq,         NULL};
 
 static int64_t n_taps(const tp_bridge_recipe *recipe) {
     return recipe->n_taps > 1 ? recipe->n_taps : 1;
 }
 
-static const tp_bridge_family *find_family(const char *name) {
+const tp_bridge_family *tp_bridge_family_find(const char *name, const char *key) {
     char known[256] = "";
     for (int i = 0; tp_bridge_families[i]; i++) {
         if (strcmp(tp_bridge_families[i]->name, name) == 0) return tp_bridge_families[i];
         size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", tp_bridge_families[i]->name);
     }
-    return tp_fail_null(TP_ERR_UNSUPPORTED, "recipe: `bridge.kind` is \"%s\", known are: %s", name, known);
+    return tp_fail_null(TP_ERR_UNSUPPORTED, "recipe: `bridge.%s` is \"%s\", known are: %s", key, name, known);
 }
 
 /* One vector of the normaliser: trained, or a constant with no gradient, which the ops then leave alone. */
@@ -53,7 +53,7 @@ static void attach_normaliser(tp_bridge *b, const tp_calibration *c) {
 
 tp_bridge *tp_bridge_new(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target,
                          const tp_calibration *calibration, uint64_t seed) {
-    const tp_bridge_family *family = find_family(recipe->kind);
+    const tp_bridge_family *family = tp_bridge_family_find(recipe->kind, "kind");
     if (family == NULL) return NULL;
     if (recipe->soft_tokens < 1)
         return tp_fail_null(TP_ERR_ARGUMENT,
@@ -93,6 +93,7 @@ void tp_bridge_free(tp_bridge *bridge) {
     }
     tp_params_free(&bridge->params);
     if (bridge->layers) bridge->family->free(bridge->layers);
+    tp_inner_free(bridge->inner);
     tp_free(bridge);
 }
 
@@ -100,14 +101,12 @@ static bool whitens(const tp_bridge *bridge) {
     return bridge->recipe.normaliser == TP_NORMALISER_WHITEN;
 }
 
-/* What the family gets to see. */
-static tp_var *way_in(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden) {
+tp_var *tp_bridge_way_in(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden) {
     tp_var *x = whitens(bridge) ? tp_nn_whiten(tape, hidden, &bridge->source_mean, &bridge->source_std) : hidden;
     return bridge->d_input > bridge->d_source ? tp_nn_mix(tape, x, &bridge->layer_mix) : x;
 }
 
-/* What the receiver gets of the family's tokens y. */
-static tp_var *way_out(tp_tape *tape, const tp_bridge *bridge, tp_var *y) {
+tp_var *tp_bridge_way_out(tp_tape *tape, const tp_bridge *bridge, tp_var *y) {
     if (bridge->recipe.scale == TP_SCALE_TANH) /* the tanh sets the range; colours of 0.02 would leave it linear */
         return tp_mul_scalar(tape, tp_tanh(tape, y), &bridge->scale);
     if (whitens(bridge)) y = tp_add_row(tape, tp_mul_row(tape, y, &bridge->target_std), &bridge->target_mean);
@@ -133,8 +132,8 @@ static tp_var *unrecoloured(tp_tape *tape, const tp_bridge *bridge, const tp_var
 
 tp_var *tp_bridge_forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
                           int64_t n_sequences) {
-    tp_var *x = way_in(tape, bridge, hidden);
-    return way_out(tape, bridge, bridge->family->resample(tape, bridge, x, offsets, n_sequences));
+    tp_var *x = tp_bridge_way_in(tape, bridge, hidden);
+    return tp_bridge_way_out(tape, bridge, bridge->family->resample(tape, bridge, x, offsets, n_sequences));
 }
 
 tp_var *tp_bridge_forward_training(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
@@ -143,8 +142,8 @@ tp_var *tp_bridge_forward_training(tp_tape *tape, const tp_bridge *bridge, tp_va
     if (bridge->family->train == NULL) return tp_bridge_forward(tape, bridge, hidden, offsets, n_sequences);
     tp_bridge_lesson own = *lesson;
     if (own.targets) own.targets = unrecoloured(tape, bridge, own.targets);
-    tp_var *x = way_in(tape, bridge, hidden);
-    return way_out(tape, bridge, bridge->family->train(tape, bridge, x, offsets, n_sequences, &own, terms));
+    tp_var *x = tp_bridge_way_in(tape, bridge, hidden);
+    return tp_bridge_way_out(tape, bridge, bridge->family->train(tape, bridge, x, offsets, n_sequences, &own, terms));
 }
 
 tp_status tp_bridge_solve(tp_bridge *bridge, const float *means, const float *targets, int64_t n) {
@@ -153,7 +152,7 @@ tp_status tp_bridge_solve(tp_bridge *bridge, const float *means, const float *ta
     tp_tape *tape = tp_tape_new(TP_MATH_F32);
     tape->frozen = true;
     /* whitening and mixing are linear: what they make of the means is the mean of what they make of the states */
-    tp_var *x = way_in(tape, bridge, tp_var_wrap(tape, (float *)(uintptr_t)means, n, bridge->d_input));
+    tp_var *x = tp_bridge_way_in(tape, bridge, tp_var_wrap(tape, (float *)(uintptr_t)means, n, bridge->d_input));
     int64_t n_rows = n * bridge->recipe.soft_tokens;
     tp_var *rows = tp_var_wrap(tape, (float *)(uintptr_t)targets, n_rows, bridge->d_target);
     tp_status status = bridge->family->solve(bridge, x->data, unrecoloured(tape, bridge, rows)->data, n);
@@ -173,18 +172,25 @@ bool tp_bridge_has_loss(const char *kind, tp_loss_name loss) {
     return false;
 }
 
+/* Who reads the states: a family that quantises tokens leaves that to its inner one. */
+static const tp_bridge *reader_of(const tp_bridge *bridge) {
+    return bridge->inner ? bridge->inner : bridge;
+}
+
 tp_status tp_bridge_attention(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, float *weights) {
-    if (bridge->family->attention == NULL)
+    const tp_bridge *reader = reader_of(bridge);
+    if (reader->family->attention == NULL)
         return tp_fail(TP_ERR_UNSUPPORTED, "a bridge of the kind \"%s\" has no attention to look at",
                        bridge->family->name);
-    bridge->family->attention(tape, bridge, way_in(tape, bridge, hidden), weights);
+    reader->family->attention(tape, reader, tp_bridge_way_in(tape, bridge, hidden), weights);
     return TP_OK;
 }
 
 void tp_bridge_attention_shape(const tp_bridge *bridge, int *depth, int *heads) {
-    *depth = bridge->recipe.depth;
-    *heads = bridge->recipe.heads;
-    if (bridge->family->attention_shape) bridge->family->attention_shape(&bridge->recipe, depth, heads);
+    const tp_bridge *reader = reader_of(bridge);
+    *depth = reader->recipe.depth;
+    *heads = reader->recipe.heads;
+    if (reader->family->attention_shape) reader->family->attention_shape(&reader->recipe, depth, heads);
 }
 
 int64_t tp_bridge_n_parameters(const tp_bridge *bridge) {
@@ -192,11 +198,12 @@ int64_t tp_bridge_n_parameters(const tp_bridge *bridge) {
 }
 
 int64_t tp_bridge_count(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target) {
-    const tp_bridge_family *family = find_family(recipe->kind);
+    const tp_bridge_family *family = tp_bridge_family_find(recipe->kind, "kind");
     if (family == NULL) return -1;
     int64_t taps = n_taps(recipe), mix = taps > 1 ? taps : 0;
     int64_t normaliser = recipe->normaliser == TP_NORMALISER_WHITEN ? 2 * (taps * d_source + d_target) : 0;
-    return family->count(recipe, d_source, d_target) + mix + 1 + normaliser;
+    int64_t own = family->count(recipe, d_source, d_target);
+    return own < 0 ? -1 : own + mix + 1 + normaliser;
 }
 
 void tp_bridge_visit(tp_bridge *bridge, void (*visit)(void *context, tp_weight *w), void *context) {

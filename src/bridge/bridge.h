@@ -29,7 +29,7 @@ typedef struct tp_bridge_lesson {
 } tp_bridge_lesson;
 
 /* What a family gives beside its soft tokens in a step of training. */
-enum { TP_MAX_FIGURES = 4 };
+enum { TP_MAX_FIGURES = 4, TP_MAX_CODE_PARTS = TP_MAX_LEVELS };
 typedef struct tp_bridge_terms {
     tp_var *losses[TP_N_LOSSES]; /* its own losses, scalars, by name; NULL: not one of the family's */
     struct {
@@ -55,6 +55,13 @@ typedef struct tp_bridge_family {
     tp_var *(*train)(tp_tape *tape, const tp_bridge *bridge, tp_var *x, const int64_t *offsets, int64_t n_sequences,
                      const tp_bridge_lesson *lesson, tp_bridge_terms *terms);
     uint32_t own_losses; /* bit 1 << name is set for each loss that train gives */
+    /* Families whose tokens are one of finitely many (the others have NULL): a token is `parts` numbers, of which each
+     * has so many values as its size says. code_sizes fills sizes [TP_MAX_CODE_PARTS] and returns the parts; encode
+     * gives the codes [n_sequences * M, parts] of what resample would give; decode gives the same rows from them. */
+    int (*code_sizes)(const tp_bridge_recipe *recipe, int *sizes);
+    void (*encode)(tp_tape *tape, const tp_bridge *bridge, tp_var *x, const int64_t *offsets, int64_t n_sequences,
+                   int32_t *codes);
+    tp_var *(*decode)(tp_tape *tape, const tp_bridge *bridge, const int32_t *codes, int64_t n_tokens);
     /* What each soft token reads of one sequence x [n, d_source]: weights [depth, heads, soft_tokens, n]. NULL: the
      * family has no attention over its source. */
     void (*attention)(tp_tape *tape, const tp_bridge *bridge, tp_var *x, float *weights);
@@ -68,7 +75,11 @@ typedef struct tp_bridge_family {
 } tp_bridge_family;
 
 extern const tp_bridge_family tp_bridge_perceiver, tp_bridge_linear, tp_bridge_mean_mlp, tp_bridge_weighted_pool,
-    tp_bridge_cross_attention, tp_bridge_qformer, tp_bridge_transformer, tp_bridge_latent_cot, tp_bridge_ridge;
+    tp_bridge_cross_attention, tp_bridge_qformer, tp_bridge_transformer, tp_bridge_latent_cot, tp_bridge_ridge,
+    tp_bridge_vq, tp_bridge_fsq;
+
+/* The family of that name; NULL with an error that names `key` of the recipe if there is none. */
+const tp_bridge_family *tp_bridge_family_find(const char *name, const char *key);
 
 /* All families, NULL-terminated. */
 extern const tp_bridge_family *const tp_bridge_families[];
@@ -82,6 +93,7 @@ struct tp_bridge {
                                    layers, then `scale`, then the normaliser's four vectors if they are learnable */
     void *layers;               /* the family's own */
     tp_weight layer_mix;        /* [layers]: scores whose softmax weighs them; absent with one layer */
+    tp_bridge *inner;           /* whose tokens this one quantises (inner.h); its parameters are among ours; or NULL */
     tp_weight source_mean, source_std; /* [d_input]; absent with normaliser "none" */
     tp_weight target_mean, target_std; /* [d_target]; the same */
     tp_weight scale;                   /* [1]: what each soft token's RMS is (or what its tanh is multiplied by) */
@@ -112,6 +124,11 @@ tp_status tp_bridge_solve(tp_bridge *bridge, const float *means, const float *ta
 
 /* Whether bridges of this kind are solved for before they are trained, if they are trained at all. */
 bool tp_bridge_is_solved(const char *kind);
+
+/* The two ends that all families share: what the family gets to see of hidden states [n_total, d_source], and what the
+ * receiver gets of the family's tokens [n, d_target]. */
+tp_var *tp_bridge_way_in(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden);
+tp_var *tp_bridge_way_out(tp_tape *tape, const tp_bridge *bridge, tp_var *tokens);
 
 /* Whether bridges of this kind have that loss of their own ("vq", "fsq", "flow" belong to one family each). */
 bool tp_bridge_has_loss(const char *kind, tp_loss_name loss);

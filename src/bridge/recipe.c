@@ -6,6 +6,7 @@
 #include "bridge/recipe_names.h"
 
 #include <math.h>
+#include <stdio.h>
 
 enum { MANY_CLASSES = 50 }; /* from here on the defaults are those that the originals used for 77 classes */
 
@@ -21,6 +22,7 @@ const char *const tp_recipe_prompts[] = {"plain", "labels", NULL};
 const char *const tp_recipe_sides[] = {"left", "right", NULL};
 const char *const tp_recipe_normalisers[] = {"whiten", "none", NULL};
 const char *const tp_recipe_scales[] = {"rms", "tanh", NULL};
+const char *const tp_recipe_code_distances[] = {"l2", "cosine", NULL};
 const char *const tp_recipe_lr_schedules[] = {"cosine", "constant", NULL};
 const char *const tp_recipe_cache_kinds[] = {"memory", "disk", "none", NULL};
 const char *const tp_recipe_maths[] = {"f32", "bf16", NULL}; /* in the order of tp_math */
@@ -70,6 +72,7 @@ static double default_loss_weight(tp_loss_name name, int n_classes) {
     case TP_LOSS_DIVERSITY: /* with two classes, pushing examples apart works against telling them apart */
         return is_binary(n_classes) ? 0.0 : 0.1;
     case TP_LOSS_CONTRASTIVE:
+    case TP_LOSS_FSQ:
         return 0.1;
     case TP_LOSS_BOW:
         return 5.0;
@@ -90,7 +93,17 @@ tp_loss_term tp_loss_default(tp_loss_name name) {
     return term;
 }
 
-/* The losses of a recipe that lists none. */
+void tp_bridge_recipe_defaults(tp_bridge_recipe *b) {
+    snprintf(b->inner, sizeof b->inner, "perceiver");
+    b->codes = 4096;
+    b->distance = TP_CODES_L2;
+    b->commitment = 0.25;
+    b->entropy = 0.1;
+    b->n_levels = 8;
+    for (int i = 0; i < b->n_levels; i++) b->levels[i] = 8;
+}
+
+/* The losses of a recipe that lists none, beside those that its bridge's family has of its own. */
 static const tp_loss_name usual_losses[] = {TP_LOSS_LM, TP_LOSS_FIRST_TOKEN, TP_LOSS_DIVERSITY};
 
 void tp_recipe_complete(tp_recipe *recipe, int n_classes, const char *primer) {
@@ -102,9 +115,13 @@ void tp_recipe_complete(tp_recipe *recipe, int n_classes, const char *primer) {
     if (recipe->optimiser.steps < 0 && tp_bridge_is_solved(recipe->bridge.kind)) recipe->optimiser.steps = 0;
     if (recipe->optimiser.steps < 0) recipe->optimiser.steps = binary ? 4000 : many ? 3000 : 2000;
     if (recipe->optimiser.warmup < 0) recipe->optimiser.warmup = recipe->optimiser.steps / 20;
-    if (recipe->n_losses == 0)
+    if (recipe->n_losses == 0) {
         for (size_t i = 0; i < sizeof usual_losses / sizeof usual_losses[0]; i++)
             recipe->losses[recipe->n_losses++] = tp_loss_default(usual_losses[i]);
+        for (int i = 0; i < TP_N_LOSSES; i++)
+            if (tp_bridge_has_loss(recipe->bridge.kind, (tp_loss_name)i))
+                recipe->losses[recipe->n_losses++] = tp_loss_default((tp_loss_name)i);
+    }
     for (int i = 0; i < recipe->n_losses; i++)
         if (isnan(recipe->losses[i].weight))
             recipe->losses[i].weight = default_loss_weight(recipe->losses[i].name, n_classes);

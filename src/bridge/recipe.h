@@ -82,6 +82,10 @@ typedef enum tp_cache_kind { TP_CACHE_MEMORY, TP_CACHE_DISK, TP_CACHE_NONE } tp_
 
 enum { TP_MAX_TAPS = 16 }; /* layers that one bridge may read */
 
+typedef enum tp_code_distance { TP_CODES_L2, TP_CODES_COSINE } tp_code_distance;
+
+enum { TP_MAX_LEVELS = 64 };
+
 /* What describes a bridge by itself: all that tp_bridge_new needs beside widths, statistics and a seed. */
 typedef struct tp_bridge_recipe {
     char kind[32];    /* the family: "perceiver" (tp_bridge_families lists them) */
@@ -98,7 +102,18 @@ typedef struct tp_bridge_recipe {
     double penalty; /* ridge: of its weights, relative to the mean variance of an input */
     int n_taps;     /* layers of the sender whose states it gets side by side; 0 or 1: one (no key of its own: it is the
                        length of `sender.layers`) */
+    /* What only some families have. */
+    char inner[32];            /* vq, fsq: the family whose tokens are quantised ("perceiver") */
+    int codes;                 /* vq: how many (4096) */
+    tp_code_distance distance; /* vq */
+    double commitment;         /* vq: weight of what pulls tokens to their codes (0.25) */
+    double entropy;            /* vq: of the bonus for using all codes evenly (0.1) */
+    int levels[TP_MAX_LEVELS]; /* fsq: of each dimension (8 of 8 each) */
+    int n_levels;
 } tp_bridge_recipe;
+
+/* Defaults of a family's own keys, into the fields "what only some families have". */
+void tp_bridge_recipe_defaults(tp_bridge_recipe *bridge);
 
 enum { TP_MAX_LOSSES = TP_N_LOSSES }; /* each at most once */
 

@@ -87,12 +87,47 @@ static void read_sender(tp_json_reader *top, tp_recipe *recipe) {
     tp_json_end_object(top, &r, true);
 }
 
+static void read_name(tp_json_reader *r, const char *key, char field[32], const char *fallback) {
+    const char *name = tp_json_text(r, key, fallback);
+    if (strlen(name) >= 32) tp_json_error(r, key, "is too long a name");
+    snprintf(field, 32, "%s", name);
+}
+
+static void read_levels(tp_json_reader *r, tp_bridge_recipe *bridge) {
+    json_t *list = tp_json_array(r, "levels"), *value;
+    size_t n = json_array_size(list), i;
+    if (list == NULL) return;
+    if (n < 1 || n > TP_MAX_LEVELS) {
+        tp_json_error(r, "levels", "has %zu numbers, 1 to %d were expected", n, TP_MAX_LEVELS);
+        return;
+    }
+    json_array_foreach(list, i, value) {
+        json_int_t level = json_integer_value(value); /* 0 for what is no integer */
+        if (level < 2 || level > 256)
+            tp_json_error(r, "levels", "holds something that is no integer from 2 to 256 at place %zu", i);
+        bridge->levels[i] = (int)level;
+    }
+    bridge->n_levels = (int)n;
+}
+
+/* The keys that only this family has. */
+static void read_family(tp_json_reader *r, tp_bridge_recipe *bridge) {
+    tp_bridge_recipe_defaults(bridge);
+    bool vq = strcmp(bridge->kind, "vq") == 0, fsq = strcmp(bridge->kind, "fsq") == 0;
+    if (vq || fsq) read_name(r, "inner", bridge->inner, "perceiver");
+    if (vq) {
+        bridge->codes = (int)tp_json_int(r, "codes", bridge->codes, 2, 1 << 20);
+        bridge->distance = (tp_code_distance)tp_json_choice(r, "distance", bridge->distance, tp_recipe_code_distances);
+        bridge->commitment = tp_json_real(r, "commitment", bridge->commitment, 0, 1e3);
+        bridge->entropy = tp_json_real(r, "entropy", bridge->entropy, 0, 1e3);
+    }
+    if (fsq) read_levels(r, bridge);
+}
+
 static void read_bridge(tp_json_reader *top, tp_bridge_recipe *bridge) {
     tp_json_reader r;
     tp_json_object(top, "bridge", &r);
-    const char *kind = tp_json_text(&r, "kind", "perceiver");
-    if (strlen(kind) >= sizeof bridge->kind) tp_json_error(&r, "kind", "is too long a name");
-    snprintf(bridge->kind, sizeof bridge->kind, "%s", kind);
+    read_name(&r, "kind", bridge->kind, "perceiver");
     bridge->soft_tokens = (int)tp_json_int(&r, "soft_tokens", 0, 1, 4096);
     bridge->depth = (int)tp_json_int(&r, "depth", 2, 1, 64);
     bridge->heads = (int)tp_json_int(&r, "heads", 8, 1, 256);
@@ -104,6 +139,7 @@ static void read_bridge(tp_json_reader *top, tp_bridge_recipe *bridge) {
     bridge->scale = (tp_output_scale)tp_json_choice(&r, "scale", TP_SCALE_RMS, tp_recipe_scales);
     bridge->steps = (int)tp_json_int(&r, "steps", TP_USUAL_STEPS, 1, 64);
     bridge->penalty = tp_json_real(&r, "penalty", tp_usual_penalty, 1e-12, 1e6);
+    read_family(&r, bridge);
     if (bridge->width % bridge->heads != 0)
         tp_json_error(&r, "width", "is %d, a multiple of `bridge.heads` (%d) was expected", bridge->width,
                       bridge->heads);

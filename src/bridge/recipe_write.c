@@ -6,6 +6,7 @@
 #include "bridge/recipe_names.h"
 
 #include <math.h>
+#include <string.h>
 
 static void put_text(json_t *object, const char *key, const char *text) {
     if (text) json_object_set_new(object, key, json_string(text));
@@ -61,6 +62,24 @@ static void write_sender(json_t *top, const tp_recipe *recipe) {
     json_object_set_new(o, "position_dropout", json_real(recipe->sender.position_dropout));
 }
 
+/* The keys of a family's own, where they are not the default. */
+static void write_family(json_t *o, const tp_bridge_recipe *bridge) {
+    tp_bridge_recipe usual = *bridge;
+    tp_bridge_recipe_defaults(&usual);
+    bool vq = strcmp(bridge->kind, "vq") == 0, fsq = strcmp(bridge->kind, "fsq") == 0;
+    if ((vq || fsq) && strcmp(bridge->inner, usual.inner) != 0) put_text(o, "inner", bridge->inner);
+    if (vq && bridge->codes != usual.codes) put_int(o, "codes", bridge->codes);
+    if (vq && bridge->distance != usual.distance) put_text(o, "distance", tp_recipe_code_distances[bridge->distance]);
+    if (vq && bridge->commitment != usual.commitment) put_real(o, "commitment", bridge->commitment);
+    if (vq && bridge->entropy != usual.entropy) put_real(o, "entropy", bridge->entropy);
+    if (!fsq || (bridge->n_levels == usual.n_levels &&
+                 memcmp(bridge->levels, usual.levels, (size_t)usual.n_levels * sizeof(int)) == 0))
+        return;
+    json_t *levels = json_array();
+    json_object_set_new(o, "levels", levels);
+    for (int i = 0; i < bridge->n_levels; i++) json_array_append_new(levels, json_integer(bridge->levels[i]));
+}
+
 static void write_bridge(json_t *top, const tp_bridge_recipe *bridge) {
     json_t *o = put_object(top, "bridge");
     put_text(o, "kind", bridge->kind);
@@ -75,6 +94,7 @@ static void write_bridge(json_t *top, const tp_bridge_recipe *bridge) {
     put_text(o, "scale", tp_recipe_scales[bridge->scale]);
     if (bridge->steps != TP_USUAL_STEPS) put_int(o, "steps", bridge->steps);
     if (bridge->penalty != tp_usual_penalty) put_real(o, "penalty", bridge->penalty);
+    write_family(o, bridge);
 }
 
 /* The keys of a loss's own, where they are not the default. */

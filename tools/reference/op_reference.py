@@ -83,8 +83,14 @@ def attention(p, name, x, context):
     return (weights @ v).transpose(0, 1).reshape(len(x), D_B) @ p[f"{name}.o.weight"].T
 
 
-def perceiver(p, hidden):
-    """One sequence, [T, d_S] -> soft tokens [M, d_R]; also what stands between."""
+def way_out(p, y):
+    """What all families share: recolouring, and the learned scale of each token's root mean square."""
+    y = y * p["target_std"] + p["target_mean"]
+    return p["scale"] * y / torch.sqrt(y.square().mean(-1, keepdim=True) + RMS_EPS)
+
+
+def resample(p, hidden):
+    """One sequence, [T, d_S] -> tokens [M, d_R] before the way out; also what stands between."""
     z = (hidden - p["source_mean"]) / p["source_std"]
     context = F.linear(z, p["input_proj.weight"], p["input_proj.bias"])
     x = p["queries"]
@@ -98,9 +104,13 @@ def perceiver(p, hidden):
         up = F.linear(layer_norm(p, f"{block}.ffn.norm", x), p[f"{block}.ffn.up.weight"], p[f"{block}.ffn.up.bias"])
         x = x + F.linear(F.gelu(up, approximate="none"), p[f"{block}.ffn.down.weight"], p[f"{block}.ffn.down.bias"])
         after_block.append(x)
-    y = F.linear(layer_norm(p, "final_norm", x), p["output_proj.weight"], p["output_proj.bias"])
-    y = y * p["target_std"] + p["target_mean"]
-    return p["scale"] * y / torch.sqrt(y.square().mean(-1, keepdim=True) + RMS_EPS), context, after_block
+    return F.linear(layer_norm(p, "final_norm", x), p["output_proj.weight"], p["output_proj.bias"]), context, after_block
+
+
+def perceiver(p, hidden):
+    """One sequence, [T, d_S] -> soft tokens [M, d_R]; also what stands between."""
+    y, context, after_block = resample(p, hidden)
+    return way_out(p, y), context, after_block
 
 
 def make_perceiver(path, normal):
