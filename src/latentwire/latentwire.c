@@ -11,15 +11,6 @@ static const tp_latentwire_encoder_kind *const kinds[] = {/* in the order of the
                                                           &tp_latentwire_simple, &tp_latentwire_bytes,
                                                           &tp_latentwire_decoder, &tp_latentwire_pca};
 
-static void append_all(tp_params *list, const tp_params *more) {
-    size_t capacity = list->n;
-    for (size_t i = 0; i < more->n; i++) {
-        tp_grow(&list->items, &capacity, list->n, sizeof(tp_weight *));
-        list->items[list->n++] = more->items[i];
-    }
-    list->total += more->total;
-}
-
 tp_latentwire *tp_latentwire_new(const tp_latentwire_shape *shape, uint64_t seed) {
     const tp_latentwire_recipe *recipe = shape->recipe;
     assert(shape->bridge->soft_tokens > 0 && shape->n_receivers > 0);
@@ -43,8 +34,8 @@ tp_latentwire *tp_latentwire_new(const tp_latentwire_shape *shape, uint64_t seed
         tp_latentwire_head_attach(w, i, shape->d_receiver[i], shape->rms ? shape->rms[i] : 1, seed);
     tp_params_freeze(&w->constants);
     tp_bridge *resampler = w->encoder->resampler ? w->encoder->resampler(w) : NULL;
-    if (resampler) append_all(&w->trained, &resampler->params);
-    append_all(&w->trained, &w->params);
+    if (resampler) tp_params_append(&w->trained, &resampler->params);
+    tp_params_append(&w->trained, &w->params);
     return w;
 }
 
