@@ -5,6 +5,8 @@
 #include "tiny_training.h"
 
 #include "bridge/checkpoint.h"
+#include "lm/safetensors.h"
+#include "train/states.h"
 
 #include <math.h>
 #include <omp.h>
@@ -163,6 +165,77 @@ static void gradients_agree_with_central_differences(void **state) {
         check_gradients(", \"learnable_normaliser\": true", "", 1);
         check_gradients("", ", \"sender\": {\"layers\": [0, 2, 3]}", 3);
     }
+}
+
+/* ---- implementations that are not ours (tools/reference/family_reference.py) ---- */
+
+static const float *numbers(const tp_safetensors *file, const char *name, int64_t n) {
+    const tp_st_tensor *t = tp_safetensors_find(file, name);
+    check_not_null(t);
+    assert_int_equal(t->n_bytes, (size_t)n * sizeof(float));
+    return t->data;
+}
+
+static void load(void *context, tp_weight *w) {
+    int64_t n = w->rows * w->cols;
+    memcpy(tp_weight_values(w), numbers(context, w->name, n), (size_t)n * sizeof(float));
+}
+
+static void check_close(const char *name, const float *found, const float *expected, int64_t n, double tolerance) {
+    double apart = 0, largest = 0.1; /* a gradient may be 0 (of the keys' biases: the softmax does not see them) */
+    for (int64_t i = 0; i < n; i++) {
+        apart = fmax(apart, isnan(found[i]) ? INFINITY : fabs((double)found[i] - expected[i]));
+        largest = fmax(largest, fabs(expected[i]));
+    }
+    if (!(apart < tolerance * largest)) fail_msg("%s is off by %g of %g", name, apart, largest);
+}
+
+static void check_reference(const char *file, const char *recipe_text) {
+    char *path = tp_format(TP_SOURCE_DIR "/tests/fixtures/bridge/%s.safetensors", file);
+    tp_safetensors *st = tp_safetensors_open(path);
+    check_not_null(st);
+    json_t *value = json_loads(recipe_text, 0, NULL);
+    tp_recipe *recipe = tp_recipe_from_json(value, file);
+    check_not_null(recipe);
+    tp_bridge *b = tp_bridge_new(&recipe->bridge, 6, 7, NULL, 1);
+    check_not_null(b);
+    tp_bridge_visit(b, load, st);
+    const int64_t offsets[] = {0, 4, 6};
+    int64_t n_soft = 2 * 3 * 7;
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    tp_var *hidden = tp_var_leaf(tape, numbers(st, "hidden", 6 * b->d_input), 6, b->d_input);
+    tp_var *soft = tp_reshape(tape, tp_bridge_forward(tape, b, hidden, offsets, 2), 1, n_soft);
+    check_close("output", soft->data, numbers(st, "output", n_soft), n_soft, 1e-5);
+    const tp_weight g = {
+        .name = "g", .dtype = TP_F32, .rows = 1, .cols = n_soft, .data = numbers(st, "output_grad", n_soft)};
+    tp_backward(tape, tp_linear(tape, soft, &g, NULL), 1);
+    check_close("grad.hidden", hidden->grad, numbers(st, "grad.hidden", 6 * b->d_input), 6 * b->d_input, 1e-4);
+    size_t gradients = 0;
+    for (size_t i = 0; i < tp_safetensors_count(st); i++)
+        gradients += strncmp(tp_safetensors_get(st, i)->name, "grad.", 5) == 0;
+    assert_int_equal(gradients, b->params.n + 1); /* none of the reference's was passed over */
+    for (size_t i = 0; i < b->params.n; i++) {
+        const tp_weight *w = b->params.items[i];
+        char *name = tp_format("grad.%s", w->name);
+        check_close(name, w->grad, numbers(st, name, w->rows * w->cols), w->rows * w->cols, 1e-4);
+        tp_free(name);
+    }
+    tp_tape_free(tape);
+    tp_bridge_free(b);
+    tp_recipe_free(recipe);
+    json_decref(value);
+    tp_safetensors_close(st);
+    tp_free(path);
+}
+
+static void families_agree_with_references_in_values_and_all_gradients(void **state) {
+    (void)state;
+    check_reference("qformer", "{\"bridge\": {\"kind\": \"qformer\", \"soft_tokens\": 3, \"depth\": 3, \"heads\": 2, "
+                               "\"width\": 8, \"ffn_multiple\": 2, \"normaliser\": \"none\"}}");
+    check_reference("transformer", "{\"bridge\": {\"kind\": \"transformer\", \"soft_tokens\": 3, \"depth\": 2, "
+                                   "\"heads\": 2, \"width\": 8, \"ffn_multiple\": 2, \"normaliser\": \"none\"}}");
+    check_reference("weighted_pool", "{\"bridge\": {\"kind\": \"weighted_pool\", \"soft_tokens\": 3, "
+                                     "\"learnable_normaliser\": true}, \"sender\": {\"layers\": [1, 2, 3]}}");
 }
 
 /* ---- batches, seeds, counts ---- */
@@ -397,14 +470,140 @@ static void trainings_resume_and_checkpoints_hold_every_bit(void **state) {
     }
 }
 
+/* ---- closed form ---- */
+
+/* What a linear map made of the mean states is found again, as far as the penalty lets it: the soft tokens point where
+ * the targets do. */
+static void a_ridge_bridge_is_solved_for(void **state) {
+    (void)state;
+    enum { N = 60 };
+    family = tp_bridge_families;
+    while (strcmp((*family)->name, "ridge") != 0) family++;
+    tp_recipe *recipe = recipe_of(", \"penalty\": 1e-6", ", \"sender\": {\"layers\": [1, 4]}");
+    tp_bridge *b = bridge_of(recipe, 1);
+    /* both layers say the same, so that what the bridge mixes is what the map was made of */
+    float *x = noise("x", N * DS, 1), *map = noise("map", DS * M * DR, 1);
+    float *means = tp_alloc(sizeof(float) * N * 2 * DS), *targets = tp_alloc(sizeof(float) * N * M * DR);
+    for (int i = 0; i < N; i++) {
+        for (int k = 0; k < 2 * DS; k++)
+            means[i * 2 * DS + k] =
+                x[i * DS + k % DS] * tp_weight_values(&b->source_std)[k] + tp_weight_values(&b->source_mean)[k];
+        for (int o = 0; o < M * DR; o++) {
+            double sum = 0.5;
+            for (int k = 0; k < DS; k++) sum += (double)x[i * DS + k] * (double)map[o * DS + k];
+            targets[i * M * DR + o] = (float)sum;
+        }
+    }
+    check_ok(tp_bridge_solve(b, means, targets, N));
+    for (int i = 0; i < N; i++) { /* a text of one state, which is its own mean */
+        float soft[M * DR];
+        copy_soft(b, means + i * 2 * DS, (const int64_t[]){0, 1}, 1, soft);
+        for (int m = 0; m < M; m++) {
+            const float *found = soft + m * DR, *wanted = targets + (i * M + m) * DR;
+            double dot = 0, a = 0, c = 0;
+            for (int k = 0; k < DR; k++) {
+                dot += (double)found[k] * (double)wanted[k];
+                a += (double)found[k] * (double)found[k];
+                c += (double)wanted[k] * (double)wanted[k];
+            }
+            if (!(dot / sqrt(a * c) > 0.9999)) fail_msg("text %d, token %d: cosine %g", i, m, dot / sqrt(a * c));
+        }
+    }
+    tp_bridge_free(b);
+    tp_recipe_free(recipe);
+    tp_free(x);
+    tp_free(map);
+    tp_free(means);
+    tp_free(targets);
+
+    recipe = recipe_of(", \"scale\": \"tanh\"", "");
+    assert_null(tp_bridge_new(&recipe->bridge, DS, DR, NULL, 1));
+    assert_non_null(strstr(tp_last_error(), "`bridge.scale`"));
+    tp_recipe_free(recipe);
+    family = tp_bridge_families;
+    recipe = recipe_of("", "");
+    b = bridge_of(recipe, 1);
+    assert_int_equal(tp_bridge_solve(b, NULL, NULL, 0), TP_ERR_UNSUPPORTED);
+    tp_bridge_free(b);
+    tp_recipe_free(recipe);
+}
+
+/* How many validation rows get soft tokens that lie nearest, of all labels, to their own label's embeddings. */
+static double share_at_own_label(const tp_relay *relay) {
+    const tp_dataset *set = &stage.task->valid;
+    int64_t d = stage.receiver->config.d_model;
+    tp_state_cache *states = tp_state_cache_new(&relay->tap, set->examples, set->n, TP_CACHE_NONE, 0, NULL);
+    check_not_null(states);
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    tape->frozen = true;
+    float *row = tp_alloc((size_t)d * sizeof *row);
+    int right = 0;
+    for (int64_t i = 0; i < (int64_t)set->n; i++) {
+        const int64_t *offsets;
+        tp_tape_reset(tape);
+        tp_var *hidden = tp_state_cache_fetch(states, tape, &i, 1, &offsets);
+        const tp_var *soft = tp_relay_soft(relay, tape, hidden, offsets, 1);
+        double best = -2;
+        int nearest = -1;
+        for (int label = 0; label < stage.task->n_labels; label++) {
+            tp_lm_embedding_row(stage.receiver, tp_layout_label(relay->layout, label)->data[0], row);
+            double dot = 0, size = 0;
+            for (int64_t k = 0; k < d; k++) dot += (double)soft->data[k] * (double)row[k];
+            for (int64_t k = 0; k < d; k++) size += (double)row[k] * (double)row[k];
+            if (dot / sqrt(size) > best) best = dot / sqrt(size), nearest = label;
+        }
+        right += nearest == set->examples[i].label;
+    }
+    tp_free(row);
+    tp_tape_free(tape);
+    tp_state_cache_free(states);
+    return (double)right / (double)set->n;
+}
+
+/* Without a step a solved bridge is a trained one: its first soft token is the first token of the answer, near enough.
+ * A bridge of the same shape that was only made is not. */
+static void no_step_is_a_training_too(void **state) {
+    (void)state;
+    const char *const recipes[] = {
+        "{\"bridge\": {\"kind\": \"ridge\"}, \"sender\": {\"layer\": 0}}",
+        "{\"bridge\": {\"kind\": \"linear\"}, \"sender\": {\"layer\": 0}, \"optimiser\": {\"steps\": 0}}"};
+    for (int i = 0; i < 2; i++) {
+        json_t *value = json_loads(recipes[i], 0, NULL);
+        json_object_set_new(value, "math", json_string("f32"));
+        tp_recipe *recipe = tp_recipe_from_json(value, "no steps");
+        check_not_null(recipe);
+        json_decref(value);
+        char *out = in_dir("whole");
+        tp_train_options options = {
+            .recipe = recipe, .sender = stage.sender, .receiver = stage.receiver, .task = stage.task, .out = out};
+        tp_train_result first, again;
+        check_ok(tp_train(&options, &first));
+        assert_int_equal(first.steps, 0);
+        assert_false(first.already_done);
+        check_ok(tp_train(&options, &again)); /* there is nothing left to do */
+        assert_true(again.already_done && again.valid_accuracy == first.valid_accuracy);
+        tp_relay *relay = tp_relay_load(out, stage.sender, stage.receiver);
+        check_not_null(relay);
+        double share = share_at_own_label(relay);
+        if (i == 0 ? share < 0.9 : share > 0.7) fail_msg("%s: %g of the rows", relay->bridge->family->name, share);
+        tp_relay_free(relay);
+        tp_recipe_free(recipe);
+        tp_free(out);
+        remove_runs();
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_agree_with_central_differences),
+        cmocka_unit_test(families_agree_with_references_in_values_and_all_gradients),
         cmocka_unit_test(a_ragged_batch_equals_its_sequences_one_at_a_time),
         cmocka_unit_test(a_seed_decides_every_number),
         cmocka_unit_test(a_family_counts_what_it_builds),
         cmocka_unit_test(what_a_family_reads_is_a_distribution),
         cmocka_unit_test(trainings_resume_and_checkpoints_hold_every_bit),
+        cmocka_unit_test(a_ridge_bridge_is_solved_for),
+        cmocka_unit_test(no_step_is_a_training_too),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
