@@ -137,6 +137,47 @@ static void a_recipe_reads_back_as_it_was_written(void **state) {
         }
 }
 
+/* Keys that came later: a recipe without them is written as ever, and one with them as it was given. */
+static void later_keys_are_written_where_they_are_set(void **state) {
+    (void)state;
+    tp_recipe *r = recipe_of("{\"bridge\": {\"steps\": 4, \"penalty\": 0.01}}");
+    check_not_null(r);
+    assert_true(r->bridge.n_taps == 0 && r->sender.n_layers == 0 && r->optimiser.steps == -1);
+    json_t *usual = tp_recipe_to_json(r);
+    assert_null(json_object_get(json_object_get(usual, "bridge"), "steps"));
+    assert_null(json_object_get(json_object_get(usual, "bridge"), "penalty"));
+    assert_null(json_object_get(json_object_get(usual, "sender"), "layers"));
+    assert_null(json_object_get(json_object_get(usual, "optimiser"), "steps"));
+    json_decref(usual);
+    tp_recipe_free(r);
+
+    r = recipe_of(
+        "{\"bridge\": {\"kind\": \"latent_cot\", \"steps\": 2, \"penalty\": 0.5}, \"sender\": {\"layers\": [0, 2, "
+        "5]}, \"optimiser\": {\"steps\": 0}}");
+    check_not_null(r);
+    assert_true(r->bridge.n_taps == 3 && r->sender.n_layers == 3 && r->sender.layers[1] == 2);
+    tp_recipe_complete(r, 6, NULL);
+    assert_true(r->optimiser.steps == 0 && r->optimiser.warmup == 0);
+    int layer;
+    check_ok(tp_recipe_layer(r, 5, &layer));
+    assert_int_equal(layer, 5);
+    assert_int_not_equal(tp_recipe_layer(r, 4, &layer), TP_OK);
+    json_t *written = tp_recipe_to_json(r), *bridge = json_object_get(written, "bridge");
+    assert_int_equal(json_integer_value(json_object_get(bridge, "steps")), 2);
+    assert_true(json_real_value(json_object_get(bridge, "penalty")) == 0.5);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(written, "sender"), "layers")), 3);
+    assert_null(json_object_get(json_object_get(written, "sender"), "layer"));
+    assert_true(json_is_integer(json_object_get(json_object_get(written, "optimiser"), "steps")));
+    json_decref(written);
+    tp_recipe_free(r);
+
+    r = recipe_of("{\"bridge\": {\"kind\": \"ridge\"}}"); /* solved for, not trained */
+    check_not_null(r);
+    tp_recipe_complete(r, 6, NULL);
+    assert_int_equal(r->optimiser.steps, 0);
+    tp_recipe_free(r);
+}
+
 static void what_is_wrong_is_named(void **state) {
     (void)state;
     const struct {
@@ -155,6 +196,13 @@ static void what_is_wrong_is_named(void **state) {
         {"{\"sender\": {\"layer\": \"half\"}}", "`sender.layer`"},
         {"{\"sender\": {\"layer\": 1.5}}", "`sender.layer`"},
         {"{\"sender\": {\"layer\": -1}}", "`sender.layer`"},
+        {"{\"sender\": {\"layers\": [1, 3], \"layer\": 2}}", "`sender.layers`"},
+        {"{\"sender\": {\"layers\": []}}", "`sender.layers` has 0 entries"},
+        {"{\"sender\": {\"layers\": [3, 1]}}", "from low to high at place 1"},
+        {"{\"sender\": {\"layers\": [0.5]}}", "`sender.layers`"},
+        {"{\"sender\": {\"layers\": 3}}", "`sender.layers`"},
+        {"{\"bridge\": {\"steps\": 0}}", "`bridge.steps`"},
+        {"{\"bridge\": {\"penalty\": 0}}", "`bridge.penalty`"},
         {"{\"losses\": {}}", "`losses` is an object"},
         {"{\"losses\": []}", "`losses` is empty"},
         {"{\"losses\": [3]}", "`losses[0]`"},
@@ -273,6 +321,7 @@ int main(void) {
         cmocka_unit_test(what_is_set_stays),
         cmocka_unit_test(a_layer_is_an_integer_or_a_share_of_the_depth),
         cmocka_unit_test(a_recipe_reads_back_as_it_was_written),
+        cmocka_unit_test(later_keys_are_written_where_they_are_set),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(losses_have_keys_of_their_own),
         cmocka_unit_test(losses_follow_their_schedules),
