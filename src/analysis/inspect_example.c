@@ -113,8 +113,10 @@ json_t *tp_inspect_example(tp_eval *eval, const tp_vocabulary *vocabulary, const
                             tp_json_of_text(relay->label_names[example->label]), "answer",
                             tp_json_of_text(relay->label_names[single.best]), "probability",
                             single.probabilities[single.best], "written", tp_json_of_text(single.written));
-    json_object_set_new(out, "nearest", nearest(vocabulary, &single, false, n_nearest));
-    json_object_set_new(out, "nearest_centred", nearest(vocabulary, &single, true, n_nearest));
+    bool resembles = !tp_layout_injected(relay->layout); /* keys and values resemble no embedding */
+    json_object_set_new(out, "nearest", resembles ? nearest(vocabulary, &single, false, n_nearest) : json_array());
+    json_object_set_new(out, "nearest_centred",
+                        resembles ? nearest(vocabulary, &single, true, n_nearest) : json_array());
     tp_single_free(&single);
     if (add_attention(eval, example, out) == TP_OK) return out;
     json_decref(out);

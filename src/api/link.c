@@ -31,7 +31,7 @@ tp_link *tp_link_open(const char *folder, const tp_engine *sender, const tp_engi
                                 .task = trained->task,
                                 .layer = trained->layer,
                                 .n_soft = relay->recipe->bridge.soft_tokens,
-                                .width = (int32_t)trained->receiver.d_model,
+                                .width = (int32_t)trained->bridge->d_target,
                                 .reads_text = strstr(relay->recipe->layout, "{text}") != NULL,
                                 .n_labels = relay->n_labels,
                                 .labels = relay->label_names}};

@@ -30,6 +30,16 @@ const tp_bridge_family *tp_bridge_family_find(const char *name, const char *key)
     return tp_fail_null(TP_ERR_UNSUPPORTED, "recipe: `bridge.%s` is \"%s\", known are: %s", key, name, known);
 }
 
+static bool whitens(const tp_bridge *bridge) {
+    return bridge->recipe.normaliser == TP_NORMALISER_WHITEN;
+}
+
+/* Keys and values are as large as each dimension's own deviation says, and the scale counts in those; soft tokens are
+ * as large as the scale says. */
+static bool coloured_last(const tp_bridge *bridge) {
+    return bridge->recipe.injection == TP_INJECT_KV && whitens(bridge);
+}
+
 /* One vector of the normaliser: trained, or a constant with no gradient, which the ops then leave alone. */
 static void attach_vector(tp_bridge *bridge, tp_weight *w, const char *name, const float *values, float fallback,
                           int64_t d) {
@@ -59,6 +69,11 @@ tp_bridge *tp_bridge_new(const tp_bridge_recipe *recipe, int64_t d_source, int64
         return tp_fail_null(TP_ERR_ARGUMENT,
                             "a bridge cannot be made from an incomplete recipe: `bridge.soft_tokens` is "
                             "still to be chosen by the task");
+    if (recipe->injection == TP_INJECT_KV && family->solve)
+        return tp_fail_null(TP_ERR_UNSUPPORTED,
+                            "recipe: a bridge of the kind \"%s\" is solved for the receiver's embeddings, it cannot make "
+                            "keys and values (`bridge.injection`)",
+                            family->name);
     int64_t d_input = n_taps(recipe) * d_source;
     if (calibration && (calibration->d_source != d_input || calibration->d_target != d_target))
         return tp_fail_null(TP_ERR_ARGUMENT,
@@ -76,7 +91,7 @@ tp_bridge *tp_bridge_new(const tp_bridge_recipe *recipe, int64_t d_source, int64
     if (d_input > d_source) /* zeros: all layers count alike */
         tp_params_attach(&bridge->params, &bridge->layer_mix, "layer_mix", 1, n_taps(recipe));
     tp_params_attach(&bridge->params, &bridge->scale, "scale", 1, 1);
-    tp_weight_init_value(&bridge->scale, calibration ? calibration->target_rms : 1);
+    tp_weight_init_value(&bridge->scale, calibration && !coloured_last(bridge) ? calibration->target_rms : 1);
     if (recipe->normaliser == TP_NORMALISER_WHITEN) attach_normaliser(bridge, calibration);
     return bridge;
 }
@@ -97,19 +112,24 @@ void tp_bridge_free(tp_bridge *bridge) {
     tp_free(bridge);
 }
 
-static bool whitens(const tp_bridge *bridge) {
-    return bridge->recipe.normaliser == TP_NORMALISER_WHITEN;
-}
-
 tp_var *tp_bridge_way_in(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden) {
     tp_var *x = whitens(bridge) ? tp_nn_whiten(tape, hidden, &bridge->source_mean, &bridge->source_std) : hidden;
     return bridge->d_input > bridge->d_source ? tp_nn_mix(tape, x, &bridge->layer_mix) : x;
 }
 
+static tp_var *recoloured(tp_tape *tape, const tp_bridge *bridge, tp_var *y) {
+    return tp_add_row(tape, tp_mul_row(tape, y, &bridge->target_std), &bridge->target_mean);
+}
+
 tp_var *tp_bridge_way_out(tp_tape *tape, const tp_bridge *bridge, tp_var *y) {
-    if (bridge->recipe.scale == TP_SCALE_TANH) /* the tanh sets the range; colours of 0.02 would leave it linear */
+    bool tanhs = bridge->recipe.scale == TP_SCALE_TANH;
+    if (coloured_last(bridge)) {
+        y = tanhs ? tp_tanh(tape, y) : tp_rms_norm(tape, y, NULL, rms_eps);
+        return recoloured(tape, bridge, tp_mul_scalar(tape, y, &bridge->scale));
+    }
+    if (tanhs) /* the tanh sets the range; colours of 0.02 would leave it linear */
         return tp_mul_scalar(tape, tp_tanh(tape, y), &bridge->scale);
-    if (whitens(bridge)) y = tp_add_row(tape, tp_mul_row(tape, y, &bridge->target_std), &bridge->target_mean);
+    if (whitens(bridge)) y = recoloured(tape, bridge, y);
     return tp_mul_scalar(tape, tp_rms_norm(tape, y, NULL, rms_eps), &bridge->scale);
 }
 
@@ -118,13 +138,13 @@ tp_var *tp_bridge_way_out(tp_tape *tape, const tp_bridge *bridge, tp_var *y) {
 static tp_var *unrecoloured(tp_tape *tape, const tp_bridge *bridge, const tp_var *rows) {
     tp_var *y = tp_var_new(tape, rows->rows, rows->cols);
     float scale = fmaxf(fabsf(tp_weight_f32(&bridge->scale, false)[0]), 1e-12f);
-    bool recoloured = whitens(bridge) && bridge->recipe.scale != TP_SCALE_TANH;
-    const float *mean = recoloured ? tp_weight_f32(&bridge->target_mean, false) : NULL;
-    const float *std = recoloured ? tp_weight_f32(&bridge->target_std, false) : NULL;
+    bool coloured = whitens(bridge) && bridge->recipe.scale != TP_SCALE_TANH;
+    const float *mean = coloured ? tp_weight_f32(&bridge->target_mean, false) : NULL;
+    const float *std = coloured ? tp_weight_f32(&bridge->target_std, false) : NULL;
     for (int64_t i = 0; i < rows->rows; i++)
         for (int64_t j = 0; j < rows->cols; j++) {
             int64_t at = i * rows->cols + j;
-            float v = recoloured ? (rows->data[at] - mean[j]) / std[j] : rows->data[at] / scale;
+            float v = coloured ? (rows->data[at] - mean[j]) / std[j] : rows->data[at] / scale;
             y->data[at] = bridge->recipe.scale == TP_SCALE_TANH ? atanhf(fminf(fmaxf(v, -0.99f), 0.99f)) : v;
         }
     return y;

@@ -87,7 +87,8 @@ extern const tp_bridge_family *const tp_bridge_families[];
 struct tp_bridge {
     const tp_bridge_family *family;
     tp_bridge_recipe recipe;
-    int64_t d_source, d_target; /* widths of the sender's hidden states and of the receiver's embeddings */
+    int64_t d_source, d_target; /* widths of the sender's hidden states and of the receiver's embeddings (or of its
+                                   keys and values: see kv_statistics.h) */
     int64_t d_input;            /* numbers of a row that comes in: d_source for each layer that is read */
     tp_params params;           /* what is trained: the resampler's parameters, then `layer_mix` if there are several
                                    layers, then `scale`, then the normaliser's four vectors if they are learnable */
@@ -96,7 +97,8 @@ struct tp_bridge {
     tp_bridge *inner;           /* whose tokens this one quantises (inner.h); its parameters are among ours; or NULL */
     tp_weight source_mean, source_std; /* [d_input]; absent with normaliser "none" */
     tp_weight target_mean, target_std; /* [d_target]; the same */
-    tp_weight scale;                   /* [1]: what each soft token's RMS is (or what its tanh is multiplied by) */
+    tp_weight scale;                   /* [1]: what each soft token's RMS is (or what its tanh is multiplied by); of
+                                          injected keys and values: that in units of each number's deviation */
 };
 
 /* A new bridge with random parameters, between models of these widths. The recipe must be complete (soft_tokens > 0);

@@ -45,6 +45,18 @@ static void take(const tp_moments *moments, float **mean, float **std) {
     }
 }
 
+tp_calibration *tp_calibration_of(const tp_moments *source, const tp_moments *target, double target_rms) {
+    tp_calibration *c = tp_alloc(sizeof *c);
+    *c = (tp_calibration){.d_source = source->d,
+                          .d_target = target->d,
+                          .n_source = source->n,
+                          .n_target = target->n,
+                          .target_rms = (float)target_rms};
+    take(source, &c->source_mean, &c->source_std);
+    take(target, &c->target_mean, &c->target_std);
+    return c;
+}
+
 tp_calibration *tp_calibration_new(const tp_moments *source, const tp_weight *embedding, double scale) {
     int64_t n = embedding->rows < MOST_ROWS ? embedding->rows : MOST_ROWS;
     tp_moments *target = tp_moments_new(embedding->cols);
@@ -59,14 +71,7 @@ tp_calibration *tp_calibration_new(const tp_moments *source, const tp_weight *em
         rms += sqrt(square / (double)embedding->cols);
     }
     tp_free(row);
-    tp_calibration *c = tp_alloc(sizeof *c);
-    *c = (tp_calibration){.d_source = source->d,
-                          .d_target = target->d,
-                          .n_source = source->n,
-                          .n_target = n,
-                          .target_rms = (float)(rms / (double)n)};
-    take(source, &c->source_mean, &c->source_std);
-    take(target, &c->target_mean, &c->target_std);
+    tp_calibration *c = tp_calibration_of(source, target, rms / (double)n);
     tp_moments_free(target);
     return c;
 }

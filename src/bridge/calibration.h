@@ -32,6 +32,9 @@ typedef struct tp_calibration {
  * multiplies by `scale` (0: by nothing). A table of more than 50,000 rows is sampled: 50,000 of them, evenly spaced.
  * Deviations are at least 1e-6, so that a dimension that never changes can be divided by its own. */
 tp_calibration *tp_calibration_new(const tp_moments *source, const tp_weight *embedding, double scale);
+
+/* From measured moments of both sides, and what the mean RMS of the target's rows is. */
+tp_calibration *tp_calibration_of(const tp_moments *source, const tp_moments *target, double target_rms);
 void tp_calibration_free(tp_calibration *calibration); /* takes NULL */
 
 #endif

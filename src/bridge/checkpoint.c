@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "bridge/card.h"
+#include "lm/decoder.h"
 #include "lm/safetensors.h"
 
 #include <math.h>
@@ -41,6 +42,7 @@ tp_trained_bridge *tp_trained_bridge_new(tp_bridge *bridge, const tp_recipe *rec
                              .labels = tp_alloc((size_t)(n_labels + 1) * sizeof(char *)),
                              .n_labels = n_labels};
     json_decref(copy);
+    if (recipe->bridge.injection == TP_INJECT_KV) t->receiver.kv_width = tp_lm_kv_width(&receiver->config);
     for (int i = 0; i < n_labels; i++) t->labels[i] = tp_strdup(labels[i]);
     if (t->recipe) return t;
     t->bridge = NULL; /* still the caller's */
@@ -107,8 +109,10 @@ static json_t *labels_json(const tp_trained_bridge *t) {
 }
 
 static json_t *model_json(const tp_bridge_model *m) {
-    return json_pack("{s:o, s:s, s:s, s:I, s:i}", "name", name_json(m->name), "fingerprint", m->fingerprint,
-                     "tokenizer", m->tokenizer, "d_model", (json_int_t)m->d_model, "n_layers", m->n_layers);
+    json_t *value = json_pack("{s:o, s:s, s:s, s:I, s:i}", "name", name_json(m->name), "fingerprint", m->fingerprint,
+                              "tokenizer", m->tokenizer, "d_model", (json_int_t)m->d_model, "n_layers", m->n_layers);
+    if (m->kv_width > 0) json_object_set_new(value, "kv_width", json_integer(m->kv_width));
+    return value;
 }
 
 static void hash_json(tp_hash *h, const json_t *value) {
@@ -164,6 +168,7 @@ static void read_model(tp_json_reader *top, const char *key, tp_bridge_model *m)
     }
     tp_json_require(&r, "d_model");
     m->d_model = tp_json_int(&r, "d_model", 1, 1, WIDEST);
+    m->kv_width = tp_json_int(&r, "kv_width", 0, 1, WIDEST);
     m->n_layers = (int)tp_json_int(&r, "n_layers", 0, 0, 100000);
     tp_json_end_object(top, &r, true);
 }
@@ -208,6 +213,8 @@ static tp_status read_config(tp_trained_bridge *t, json_t *config, const char *p
     TP_TRY(tp_json_end(&r, true));
     t->recipe = tp_recipe_from_json(recipe, path);
     if (t->recipe == NULL) return tp_fail_context("key `recipe`");
+    if (t->recipe->bridge.injection == TP_INJECT_KV && t->receiver.kv_width == 0)
+        return tp_fail(TP_ERR_FORMAT, "%s: `receiver.kv_width` is missing, whose keys and values are injected", path);
     if (t->recipe->bridge.soft_tokens == 0)
         return tp_fail(TP_ERR_FORMAT, "%s: `recipe.bridge.soft_tokens` is missing", path);
     return TP_OK;
@@ -277,14 +284,15 @@ static tp_status read_tensors(tp_trained_bridge *t, const tp_safetensors *file, 
                        "%s does not belong to the %s beside it: they are of two different runs, or the "
                        "configuration was changed",
                        path, config_file);
-    int64_t count = tp_bridge_count(&t->recipe->bridge, t->sender.d_model, t->receiver.d_model), numbers = 0;
+    int64_t d_target = t->receiver.kv_width > 0 ? t->receiver.kv_width : t->receiver.d_model;
+    int64_t count = tp_bridge_count(&t->recipe->bridge, t->sender.d_model, d_target), numbers = 0;
     if (count < 0) return tp_last_status();
     for (size_t i = 0; i < tp_safetensors_count(file); i++)
         numbers += (int64_t)(tp_safetensors_get(file, i)->n_bytes / sizeof(float));
     if (count > numbers) /* seen before anything is allocated, whatever the configuration asks for */
         return tp_fail(TP_ERR_FORMAT, "%s holds %lld numbers, the bridge of its %s has %lld", path, (long long)numbers,
                        config_file, (long long)count);
-    t->bridge = tp_bridge_new(&t->recipe->bridge, t->sender.d_model, t->receiver.d_model, NULL, 0);
+    t->bridge = tp_bridge_new(&t->recipe->bridge, t->sender.d_model, d_target, NULL, 0);
     if (t->bridge == NULL) return tp_last_status();
     reading r = {.file = file};
     tp_bridge_visit(t->bridge, read_tensor, &r);

@@ -21,6 +21,7 @@ typedef struct tp_bridge_model {
     char fingerprint[33]; /* of configuration and weights; "" if it has none (a model made in memory) */
     char tokenizer[33];   /* its tokenizer's; "" if unknown */
     int64_t d_model;
+    int64_t kv_width; /* tp_lm_kv_width, of a receiver whose keys and values are injected; else 0 */
     int n_layers;
 } tp_bridge_model;
 

@@ -24,7 +24,7 @@ struct tp_layout {
     tp_side truncate;
     place *places;
     size_t n_places, capacity;
-    bool has_soft, has_text;
+    bool has_soft, has_text, injected;
     tp_ids *labels; /* [n_labels] */
     int n_labels;
     char *ending; /* what answers are tokenised behind: the text that ends the layout, or else a colon */
@@ -87,6 +87,18 @@ static tp_status parse(tp_layout *l, const tp_layout_options *options, tp_str *r
         }
     }
     return end_run(l, run);
+}
+
+/* Keys and values are put in behind what was read by itself, and read by what comes behind them. */
+static tp_status check_injected(const tp_layout *l, const char *pattern) {
+    size_t at = 0;
+    while (l->places[at].kind == PLACE_IDS) at++;
+    if (l->places[at].kind == PLACE_SOFT && at + 1 < l->n_places) return TP_OK;
+    return tp_fail(
+        TP_ERR_ARGUMENT,
+        "layout \"%s\": where keys and values are injected, only what is the same in every example may stand "
+        "before {soft}, and something must stand behind it, such as \"{bos}{soft}{primer}\"",
+        pattern);
 }
 
 /* ---- answers ---- */
@@ -164,10 +176,12 @@ tp_layout *tp_layout_new(const tp_layout_options *options) {
     *l = (tp_layout){.tokenizer = options->tokenizer,
                      .eos = options->eos >= 0 ? options->eos : tp_tokenizer_eos(options->tokenizer),
                      .max_text_tokens = options->max_text_tokens,
-                     .truncate = options->truncate};
+                     .truncate = options->truncate,
+                     .injected = options->injected};
     tp_str run = {0};
     tp_status status = parse(l, options, &run);
     tp_str_free(&run);
+    if (status == TP_OK && l->injected && l->has_soft) status = check_injected(l, options->pattern);
     if (status == TP_OK && l->eos < 0)
         status = tp_fail(TP_ERR_UNSUPPORTED, "the receiver has no end-of-sequence token, so that an answer has no end");
     if (status == TP_OK) status = encode_labels(l, options);
@@ -196,6 +210,10 @@ bool tp_layout_has_soft(const tp_layout *l) {
 
 bool tp_layout_has_text(const tp_layout *l) {
     return l->has_text;
+}
+
+bool tp_layout_injected(const tp_layout *l) {
+    return l->injected;
 }
 
 int32_t tp_layout_eos(const tp_layout *l) {
@@ -268,12 +286,19 @@ void tp_layout_prefix(const tp_layout *l, tp_ids *out) {
         for (size_t j = 0; j < l->places[i].ids.len; j++) tp_ids_append(out, l->places[i].ids.data[j]);
 }
 
+int64_t tp_layout_prefix_length(const tp_layout *l) {
+    int64_t n = 0;
+    for (size_t i = 0; i < places_of_prefix(l); i++) n += (int64_t)l->places[i].ids.len;
+    return n;
+}
+
 /* The places from `first` on. */
 static tp_status build(const tp_layout *l, size_t first, tp_arena *arena, const tp_layout_item *items, int64_t n,
                        int soft_tokens, tp_layout_batch *out) {
     tp_ids texts = {0};
     size_t *ends = tp_arena_zalloc(arena, (size_t)(n + 1) * sizeof *ends);
     int64_t *begins = tp_arena_alloc(arena, (l->n_places + 1) * sizeof *begins);
+    if (l->injected) soft_tokens = 0;
     *out = (tp_layout_batch){.n_sequences = n};
     tp_status status = encode_texts(l, items, n, &texts, ends, &out->n_truncated);
     if (status != TP_OK) {
@@ -331,4 +356,22 @@ tp_status tp_layout_build_behind_prefix(const tp_layout *l, tp_arena *arena, con
 tp_var *tp_layout_input(tp_tape *tape, const tp_lm *receiver, const tp_layout_batch *batch, tp_var *soft) {
     tp_var *sources[2] = {tp_lm_embed(tape, receiver, batch->ids, batch->n_ids), soft};
     return tp_gather(tape, sources, soft ? 2 : 1, batch->rows, batch->n_rows);
+}
+
+tp_status tp_layout_prompts(const tp_layout *l, tp_tape *tape, const tp_lm *receiver, const tp_layout_item *items,
+                            int64_t n, int soft_tokens, tp_var *soft, bool behind_prefix, tp_prompts *out,
+                            int64_t *n_truncated) {
+    tp_layout_batch batch;
+    bool injects = l->injected && soft;
+    *out = (tp_prompts){.n = n};
+    assert(behind_prefix || !injects || tp_layout_prefix_length(l) == 0);
+    TP_TRY(build(l, behind_prefix ? places_of_prefix(l) : 0, tape->arena, items, n, soft_tokens, &batch));
+    out->rows = tp_layout_input(tape, receiver, &batch, injects ? NULL : soft)->data;
+    out->offsets = batch.offsets;
+    if (n_truncated) *n_truncated += batch.n_truncated;
+    if (!injects) return TP_OK;
+    assert(soft->rows == n * soft_tokens && soft->cols == tp_lm_kv_width(&receiver->config));
+    out->injected = soft->data;
+    out->n_injected = soft_tokens;
+    return TP_OK;
 }

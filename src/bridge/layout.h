@@ -17,6 +17,10 @@
  * that do not survive are taken off the primer and counted to every answer, so that the receiver never reads a split
  * its tokenizer would not make.
  *
+ * Where {soft} stands for keys and values of every layer (tp_batch.injected), it takes M positions but has no rows. The
+ * receiver must have read what stands before it by itself, so that there may be only what is the same in every sequence
+ * ({bos}, {primer}, literal text), and something must stand behind it, for the answer to be predicted from.
+ *
  *     tp_layout *l = tp_layout_new(&options);
  *     tp_layout_build(l, tape->arena, items, n, M, &batch);
  *     tp_var *x = tp_layout_input(tape, receiver, &batch, soft);          [n_rows, d_model]
@@ -28,6 +32,7 @@
 
 #include "autograd/ops.h"
 #include "bridge/recipe.h"
+#include "lm/generate.h"
 #include "lm/model.h"
 #include "text/tokenizer.h"
 
@@ -42,6 +47,7 @@ typedef struct tp_layout_options {
     int n_labels;
     int64_t max_text_tokens; /* bound on the run of text that holds {text}; 0: none */
     tp_side truncate;        /* the side of {text} that is cut off to keep the bound */
+    bool injected;           /* {soft} stands for keys and values, not for rows of the receiver's input */
 } tp_layout_options;
 
 /* NULL on error: an unknown place, {soft} twice, no end-of-sequence token, an empty label. */
@@ -50,6 +56,7 @@ void tp_layout_free(tp_layout *layout); /* takes NULL */
 
 bool tp_layout_has_soft(const tp_layout *layout);
 bool tp_layout_has_text(const tp_layout *layout);
+bool tp_layout_injected(const tp_layout *layout);
 int32_t tp_layout_eos(const tp_layout *layout);
 
 /* The ids of label i's answer, EOS last; owned by the layout. */
@@ -92,13 +99,21 @@ tp_status tp_layout_build(const tp_layout *layout, tp_arena *arena, const tp_lay
 /* The ids that every sequence begins with, before its soft tokens or its text, appended; none where nothing might be
  * left behind them. */
 void tp_layout_prefix(const tp_layout *layout, tp_ids *out);
+int64_t tp_layout_prefix_length(const tp_layout *layout); /* how many they are */
 
 /* tp_layout_build without these, for a model that has read them (tp_batch.prefix, tp_prompts.before). */
 tp_status tp_layout_build_behind_prefix(const tp_layout *layout, tp_arena *arena, const tp_layout_item *items,
                                         int64_t n, int soft_tokens, tp_layout_batch *out);
 
-/* The receiver's input [n_rows, d_model]. `soft` [n_sequences * M, d_model] may be NULL where the layout has no {soft}.
- */
+/* Prompts of items without answers, for the receiver to continue, from their soft tokens (NULL: the layout has none),
+ * in the tape's arena. `behind_prefix`: the caller has had the receiver read what the layout begins with, and sets
+ * out->before; it must, if any, where {soft} is injected. *n_truncated (may be NULL) is added to. */
+tp_status tp_layout_prompts(const tp_layout *layout, tp_tape *tape, const tp_lm *receiver, const tp_layout_item *items,
+                            int64_t n, int soft_tokens, tp_var *soft, bool behind_prefix, tp_prompts *out,
+                            int64_t *n_truncated);
+
+/* The receiver's input [n_rows, d_model]. `soft` [n_sequences * M, d_model] may be NULL where the layout has no {soft},
+ * and is NULL where it is injected. */
 tp_var *tp_layout_input(tp_tape *tape, const tp_lm *receiver, const tp_layout_batch *batch, tp_var *soft);
 
 #endif

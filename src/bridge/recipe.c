@@ -22,6 +22,7 @@ const char *const tp_recipe_prompts[] = {"plain", "labels", NULL};
 const char *const tp_recipe_sides[] = {"left", "right", NULL};
 const char *const tp_recipe_normalisers[] = {"whiten", "none", NULL};
 const char *const tp_recipe_scales[] = {"rms", "tanh", NULL};
+const char *const tp_recipe_injections[] = {"soft", "kv", NULL};
 const char *const tp_recipe_code_distances[] = {"l2", "cosine", NULL};
 const char *const tp_recipe_lr_schedules[] = {"cosine", "constant", NULL};
 const char *const tp_recipe_cache_kinds[] = {"memory", "disk", "none", NULL};

@@ -77,6 +77,7 @@ typedef struct tp_loss_term {
 typedef enum tp_side { TP_SIDE_LEFT, TP_SIDE_RIGHT } tp_side;
 typedef enum tp_normaliser { TP_NORMALISER_WHITEN, TP_NORMALISER_NONE } tp_normaliser;
 typedef enum tp_output_scale { TP_SCALE_RMS, TP_SCALE_TANH } tp_output_scale;
+typedef enum tp_injection { TP_INJECT_SOFT, TP_INJECT_KV } tp_injection; /* soft tokens; keys and values per layer */
 typedef enum tp_lr_schedule { TP_LR_COSINE, TP_LR_CONSTANT } tp_lr_schedule;
 typedef enum tp_cache_kind { TP_CACHE_MEMORY, TP_CACHE_DISK, TP_CACHE_NONE } tp_cache_kind;
 
@@ -102,6 +103,7 @@ typedef struct tp_bridge_recipe {
     double penalty; /* ridge: of its weights, relative to the mean variance of an input */
     int n_taps;     /* layers of the sender whose states it gets side by side; 0 or 1: one (no key of its own: it is the
                        length of `sender.layers`) */
+    tp_injection injection;
     /* What only some families have. */
     char inner[32];            /* vq, fsq: the family whose tokens are quantised ("perceiver") */
     int codes;                 /* vq: how many (4096) */

@@ -139,6 +139,7 @@ static void read_bridge(tp_json_reader *top, tp_bridge_recipe *bridge) {
     bridge->scale = (tp_output_scale)tp_json_choice(&r, "scale", TP_SCALE_RMS, tp_recipe_scales);
     bridge->steps = (int)tp_json_int(&r, "steps", TP_USUAL_STEPS, 1, 64);
     bridge->penalty = tp_json_real(&r, "penalty", tp_usual_penalty, 1e-12, 1e6);
+    bridge->injection = (tp_injection)tp_json_choice(&r, "injection", TP_INJECT_SOFT, tp_recipe_injections);
     read_family(&r, bridge);
     if (bridge->width % bridge->heads != 0)
         tp_json_error(&r, "width", "is %d, a multiple of `bridge.heads` (%d) was expected", bridge->width,
@@ -262,6 +263,18 @@ static void read_running(tp_json_reader *top, tp_recipe *recipe) {
     tp_json_end_object(top, &r, true);
 }
 
+/* Losses that hold soft tokens against the receiver's embeddings mean nothing for keys and values. */
+static void check_injection(tp_json_reader *top, const tp_recipe *recipe) {
+    for (int i = 0; recipe->bridge.injection == TP_INJECT_KV && i < recipe->n_losses; i++) {
+        tp_loss_name name = recipe->losses[i].name;
+        if (name == TP_LOSS_ANCHOR || name == TP_LOSS_ALIGN || name == TP_LOSS_FLOW)
+            tp_json_error(top, "losses",
+                          "holds \"%s\", which compares soft tokens with the receiver's embeddings: with "
+                          "`bridge.injection` \"kv\" there are none",
+                          tp_recipe_losses[name]);
+    }
+}
+
 tp_recipe *tp_recipe_from_json(json_t *value, const char *name) {
     tp_recipe *recipe = tp_alloc(sizeof *recipe);
     tp_json_reader r;
@@ -275,6 +288,7 @@ tp_recipe *tp_recipe_from_json(json_t *value, const char *name) {
     recipe->layout = text_field(&r, "layout", "{bos}{soft}{primer}");
     recipe->primer = text_field(&r, "primer", NULL);
     read_losses(&r, recipe);
+    check_injection(&r, recipe);
     read_optimiser(&r, recipe);
     read_running(&r, recipe);
     recipe->math = (tp_math)tp_json_choice(&r, "math", TP_MATH_BF16, tp_recipe_maths);

@@ -94,6 +94,7 @@ static void write_bridge(json_t *top, const tp_bridge_recipe *bridge) {
     put_text(o, "scale", tp_recipe_scales[bridge->scale]);
     if (bridge->steps != TP_USUAL_STEPS) put_int(o, "steps", bridge->steps);
     if (bridge->penalty != tp_usual_penalty) put_real(o, "penalty", bridge->penalty);
+    if (bridge->injection != TP_INJECT_SOFT) put_text(o, "injection", tp_recipe_injections[bridge->injection]);
     write_family(o, bridge);
 }
 

@@ -42,7 +42,8 @@ static tp_layout *new_layout(const tp_relay *r, int64_t max_text_tokens) {
                                               .labels = r->label_names,
                                               .n_labels = r->n_labels,
                                               .max_text_tokens = max_text_tokens,
-                                              .truncate = r->recipe->sender.truncate});
+                                              .truncate = r->recipe->sender.truncate,
+                                              .injected = r->recipe->bridge.injection == TP_INJECT_KV});
 }
 
 /* The rows that the receiver reads with an empty text and the longest answer. */
@@ -56,8 +57,25 @@ static tp_status least_rows(const tp_relay *r, int64_t *rows) {
     tp_layout_batch batch;
     tp_status status = tp_layout_build(r->layout, arena, &item, 1, r->recipe->bridge.soft_tokens, &batch);
     *rows = batch.n_rows + (r->n_labels == 0 ? TP_LONGEST_FREE_ANSWER : 0);
+    if (tp_layout_injected(r->layout)) *rows += r->recipe->bridge.soft_tokens; /* positions without rows */
     tp_arena_free(arena);
     return status;
+}
+
+/* Where keys and values are injected, the receiver reads what stands before them by itself, once. */
+static tp_status read_head(tp_relay *r) {
+    tp_ids ids = {0};
+    if (tp_layout_injected(r->layout)) tp_layout_prefix(r->layout, &ids);
+    if (ids.len > 0) {
+        tp_tape *tape = tp_tape_new(r->recipe->math);
+        tape->frozen = true;
+        r->head = tp_read_before(r->receiver, r->recipe->math,
+                                 tp_lm_embed(tape, r->receiver, ids.data, (int64_t)ids.len)->data, (int64_t)ids.len, NULL);
+        tp_tape_free(tape);
+    }
+    bool failed = ids.len > 0 && r->head == NULL;
+    tp_ids_free(&ids);
+    return failed ? tp_last_status() : TP_OK;
 }
 
 /* The layout, once the labels' names stand. All of it must fit into the receiver's context; a text in it gets what the
@@ -65,6 +83,11 @@ static tp_status least_rows(const tp_relay *r, int64_t *rows) {
 static tp_status lay_out(tp_relay *r) {
     TP_TRY(has_tokenizer(r->receiver, "receiver"));
     int64_t wanted = r->recipe->sender.max_tokens, context = context_of(r->receiver), rows;
+    if (r->recipe->bridge.injection == TP_INJECT_KV && !tp_prefix_possible(r->receiver))
+        return tp_fail(TP_ERR_UNSUPPORTED,
+                       "the receiver %s turns its keys by how long the text becomes (LongRoPE): keys and values cannot "
+                       "be injected into it",
+                       r->receiver->path ? r->receiver->path : "(a model made in memory)");
     r->layout = new_layout(r, wanted);
     if (r->layout == NULL) return tp_last_status();
     TP_TRY(least_rows(r, &rows));
@@ -74,10 +97,10 @@ static tp_status lay_out(tp_relay *r) {
                        "%s reads at most %lld",
                        r->recipe->layout, r->recipe->bridge.soft_tokens, (long long)rows,
                        r->receiver->path ? r->receiver->path : "(a model made in memory)", (long long)context);
-    if (!tp_layout_has_text(r->layout) || wanted <= context - rows) return TP_OK;
+    if (!tp_layout_has_text(r->layout) || wanted <= context - rows) return read_head(r);
     tp_layout_free(r->layout);
     r->layout = new_layout(r, context > rows ? context - rows : 1);
-    return r->layout ? TP_OK : tp_last_status();
+    return r->layout ? read_head(r) : tp_last_status();
 }
 
 tp_relay *tp_relay_new(tp_recipe *recipe, const tp_lm *sender, const tp_lm *receiver, const tp_task *task) {
@@ -128,6 +151,7 @@ void tp_relay_free(tp_relay *relay) {
     tp_free(relay->label_names);
     tp_free(relay->prompt);
     tp_prefix_free(relay->prefix);
+    tp_kv_cache_free(relay->head);
     tp_layout_free(relay->layout);
     tp_trained_bridge_free(relay->trained);
     tp_recipe_free(relay->recipe);
@@ -144,6 +168,10 @@ tp_status tp_relay_read_prefix(tp_relay *r) {
     return failed ? tp_last_status() : TP_OK;
 }
 
+int64_t tp_relay_packet_width(const tp_recipe *recipe, const tp_lm *receiver) {
+    return recipe->bridge.injection == TP_INJECT_KV ? tp_lm_kv_width(&receiver->config) : receiver->config.d_model;
+}
+
 tp_var *tp_relay_soft(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n) {
     return tp_bridge_forward(tape, relay->bridge, hidden, offsets, n);
 }
@@ -157,10 +185,10 @@ tp_status tp_relay_prompts(const tp_relay *relay, tp_tape *tape, tp_var *soft, c
                            tp_prompts *prompts) {
     tp_layout_item *items = tp_arena_zalloc(tape->arena, (size_t)n * sizeof *items);
     for (int64_t i = 0; texts && i < n; i++) items[i].text = texts[i].text, items[i].len = texts[i].len;
-    tp_layout_batch batch;
-    TP_TRY(tp_layout_build(relay->layout, tape->arena, items, n, relay->recipe->bridge.soft_tokens, &batch));
-    tp_var *rows = tp_layout_input(tape, relay->receiver, &batch, soft);
-    *prompts = (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n, .adapter = relay->adapter};
+    TP_TRY(tp_layout_prompts(relay->layout, tape, relay->receiver, items, n, relay->recipe->bridge.soft_tokens, soft,
+                             tp_layout_injected(relay->layout), prompts, NULL));
+    prompts->before = tp_layout_injected(relay->layout) ? relay->head : NULL;
+    prompts->adapter = relay->adapter;
     return TP_OK;
 }
 

@@ -27,6 +27,7 @@ typedef struct tp_relay {
     const char **label_names; /* [n_labels], owned copies */
     int n_labels;
     tp_prefix *prefix; /* what the layout begins with, as the receiver read it; NULL: not read beforehand; owned */
+    tp_kv_cache *head; /* the same as a cache of one slot, where keys and values are injected behind it; else NULL; owned */
 } tp_relay;
 
 /* Puts the parts together. Takes over the recipe (completed with the task's facts); models are borrowed. There is no
@@ -45,7 +46,10 @@ void tp_relay_free(tp_relay *relay); /* takes NULL */
 /* Has the receiver read what the layout begins with (if anything), once for all steps of a training. */
 tp_status tp_relay_read_prefix(tp_relay *relay);
 
-/* Soft tokens [n * M, d_receiver] of n texts whose hidden states lie end to end. */
+/* The numbers of one soft token: the width of the receiver's embeddings, or of its keys and values in all layers. */
+int64_t tp_relay_packet_width(const tp_recipe *recipe, const tp_lm *receiver);
+
+/* Soft tokens [n * M, packet width] of n texts whose hidden states lie end to end. */
 tp_var *tp_relay_soft(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n);
 
 /* The same in a step of training: *terms gets what the bridge's family gives beside them (bridge.h). */

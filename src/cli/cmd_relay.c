@@ -71,8 +71,8 @@ static void print(const tp_relay *relay, const tp_single *s, size_t n, bool verb
            s->ms[TP_PHASE_SENDER], (long long)s->n_tokens, s->truncated ? ", text cut to fit" : "", relay->tap.layer,
            relay->sender->config.n_layers, s->ms[TP_PHASE_BRIDGE], s->ms[TP_PHASE_RECEIVER], total);
     printf("packet %zu bytes (%lld soft tokens of %d numbers, f16); the text has %zu\n", s->packet.total,
-           (long long)s->soft_tokens, relay->receiver->config.d_model, n);
-    if (verbose) print_soft(relay, s);
+           (long long)s->soft_tokens, (int)relay->bridge->d_target, n);
+    if (verbose && !tp_layout_injected(relay->layout)) print_soft(relay, s);
     tp_free(written);
     tp_free(order);
 }
@@ -113,7 +113,7 @@ static void print_json(const tp_relay *relay, const tp_single *s, size_t n, bool
                   "write", s->write_ms, "sender_tokens", (json_int_t)s->n_tokens, "truncated", s->truncated, "packet",
                   "bytes", (json_int_t)s->packet.total, "payload", (json_int_t)s->packet.payload, "header",
                   (json_int_t)s->packet.header, "text_bytes", (json_int_t)n);
-    if (verbose) json_object_set_new(value, "nearest", nearest_to_json(relay, s));
+    if (verbose && !tp_layout_injected(relay->layout)) json_object_set_new(value, "nearest", nearest_to_json(relay, s));
     json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(value);

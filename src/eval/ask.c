@@ -51,13 +51,19 @@ typedef struct questions {
     double part;             /* what free answers to them were worth in part, summed */
 } questions;
 
-/* What all prompts begin with, read: what stands before them and, unless it is `fresh` (what a text takes from its
- * first token on is to be measured), what their layout begins with. *head NULL: nothing. */
+/* Whether what the layout begins with is read by itself: not where what a text takes from its first token on is to be
+ * measured (`fresh`), unless keys and values are injected behind it. */
+static bool reads_head(const tp_asking *a, bool fresh) {
+    return (!fresh || tp_layout_injected(a->layout)) && tp_prefix_possible(a->lm);
+}
+
+/* What all prompts begin with, read: what stands before them and perhaps what their layout begins with. *head NULL:
+ * nothing. */
 static tp_status read_head(const tp_asking *a, tp_math math, bool fresh, tp_kv_cache **head) {
     tp_ids ids = {0};
     *head = NULL;
     for (size_t i = 0; a->before && i < a->before->len; i++) tp_ids_append(&ids, a->before->data[i]);
-    if (!fresh && tp_prefix_possible(a->lm)) tp_layout_prefix(a->layout, &ids);
+    if (reads_head(a, fresh)) tp_layout_prefix(a->layout, &ids);
     if (ids.len > 0) {
         tp_tape *tape = tp_tape_new(math);
         tape->frozen = true;
@@ -84,16 +90,12 @@ static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
         const tp_example *e = filling.texts ? &filling.texts[i] : &set->examples[items[i]];
         texts[i] = (tp_layout_item){.text = e->text, .len = e->len};
     }
-    tp_layout_batch batch;
-    bool whole = ms != NULL || !tp_prefix_possible(a->lm); /* as read_head */
-    TP_TRY((whole ? tp_layout_build : tp_layout_build_behind_prefix)(a->layout, tape->arena, texts, n, a->soft_tokens,
-                                                                     &batch));
-    tp_var *rows = tp_layout_input(tape, a->lm, &batch, filling.soft);
-    out->prompts =
-        (tp_prompts){.rows = rows->data, .offsets = batch.offsets, .n = n, .before = head, .adapter = a->adapter};
+    TP_TRY(tp_layout_prompts(a->layout, tape, a->lm, texts, n, a->soft_tokens, filling.soft, reads_head(a, ms != NULL),
+                             &out->prompts, n_truncated));
+    out->prompts.before = head;
+    out->prompts.adapter = a->adapter;
     out->rows = tp_arena_alloc(tape->arena, (size_t)n * sizeof(const tp_example *));
     for (int64_t i = 0; i < n; i++) out->rows[i] = &set->examples[items[i]];
-    *n_truncated += batch.n_truncated;
     for (int p = 0; ms && p < TP_N_PHASES; p++) ms[p] = filling.ms[p];
     if (ms) ms[a->phase] += (tp_now() - began) * 1e3;
     return TP_OK;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "eval/texts.h"
 
 #include <math.h>
 #include <string.h>
@@ -59,19 +60,24 @@ static tp_status fill(tp_eval *eval, const tp_asking *asking, tp_tape *tape, con
 }
 
 tp_closed_form tp_closed_form_new(const tp_eval *eval, int n_vectors) {
-    return (tp_closed_form){
-        .latent = tp_latent_new(eval), .n_vectors = n_vectors, .rms = tp_lm_embedding_rms(eval->relay->receiver)};
+    const tp_relay *relay = eval->relay;
+    bool injected = tp_layout_injected(relay->layout);
+    return (tp_closed_form){.latent = tp_latent_new(eval),
+                            .n_vectors = n_vectors,
+                            .layout = injected ? tp_ask_layout(eval, relay->recipe->layout, relay->receiver) : NULL,
+                            .rms = tp_lm_embedding_rms(relay->receiver)};
 }
 
 void tp_closed_form_free(tp_closed_form *c) {
     tp_latent_free(&c->latent);
+    tp_layout_free(c->layout);
     tp_affine_free(&c->project);
     tp_affine_free(&c->map);
 }
 
 tp_asking tp_closed_form_asking(const tp_eval *eval, tp_closed_form *c) {
     return (tp_asking){.lm = eval->relay->receiver,
-                       .layout = eval->relay->layout,
+                       .layout = c->layout ? c->layout : eval->relay->layout,
                        .soft_tokens = c->n_vectors,
                        .phase = TP_PHASE_RECEIVER,
                        .fill = fill,
@@ -81,6 +87,7 @@ tp_asking tp_closed_form_asking(const tp_eval *eval, tp_closed_form *c) {
 tp_status tp_closed_form_answer(tp_eval *eval, tp_closed_form *c, int64_t width, tp_method_result *result) {
     tp_asking asking = tp_closed_form_asking(eval, c);
     result->bytes = tp_latent_packet_bytes(c->n_vectors, width);
+    if (tp_layout_has_text(asking.layout)) result->bytes += tp_texts_mean_bytes(&eval->task->test);
     TP_TRY(tp_ask_all(eval, &asking, result));
     int64_t cut = tp_state_cache_describe(eval->test_states).n_truncated;
     if (cut > result->n_truncated) result->n_truncated = cut;

@@ -13,6 +13,7 @@
 typedef struct tp_closed_form {
     tp_latent latent;
     int n_vectors;      /* of each text */
+    tp_layout *layout;  /* where the bridge's own injects keys and values: the same one with soft tokens; else NULL */
     tp_affine project;  /* what is sent of a vector; empty: the soft token itself */
     tp_affine map;      /* to soft tokens */
     double rms;         /* of each soft token */
@@ -22,7 +23,8 @@ typedef struct tp_closed_form {
 tp_closed_form tp_closed_form_new(const tp_eval *eval, int n_vectors); /* without maps */
 void tp_closed_form_free(tp_closed_form *c);
 
-/* Asks the receiver with the bridge's layout. */
+/* Asks the receiver with the bridge's layout. (A layout that could not be made is an error of tp_closed_form_answer.)
+ */
 tp_asking tp_closed_form_asking(const tp_eval *eval, tp_closed_form *c);
 
 /* Answers every test row; `width` numbers of each vector cross. */

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "eval/latent.h"
+#include "eval/texts.h"
 
 #include <math.h>
 #include <string.h>
@@ -30,8 +31,8 @@ static tp_asking asking_of(const tp_eval *eval, control *c) {
 
 static tp_status fill_zeros(tp_eval *eval, const tp_asking *asking, tp_tape *tape, const int64_t *items, int64_t n,
                             bool fresh, tp_filling *out) {
-    (void)eval, (void)items, (void)fresh;
-    out->soft = tp_var_new(tape, n * asking->soft_tokens, asking->lm->config.d_model);
+    (void)items, (void)fresh;
+    out->soft = tp_var_new(tape, n * asking->soft_tokens, eval->relay->bridge->d_target);
     memset(out->soft->data, 0, (size_t)(out->soft->rows * out->soft->cols) * sizeof(float));
     return TP_OK;
 }
@@ -40,7 +41,7 @@ static tp_status zeros(tp_eval *eval, tp_method_result *result) {
     tp_asking asking = asking_of(eval, NULL);
     asking.fill = fill_zeros;
     asking.constant = !tp_layout_has_text(asking.layout);
-    result->bytes = tp_latent_bytes(eval->relay);
+    result->bytes = tp_latent_sent_bytes(eval);
     return tp_ask_all(eval, &asking, result);
 }
 
@@ -70,7 +71,7 @@ static tp_status noise(tp_eval *eval, tp_method_result *result) {
     control c = {.latent = tp_latent_new(eval)};
     tp_asking asking = asking_of(eval, &c);
     asking.fill = fill_noise;
-    result->bytes = tp_latent_bytes(eval->relay);
+    result->bytes = tp_latent_sent_bytes(eval);
     tp_status status = tp_ask_all(eval, &asking, result);
     tp_latent_free(&c.latent);
     return status;
@@ -108,7 +109,7 @@ static tp_status shuffled(tp_eval *eval, tp_method_result *result) {
     control c = {.latent = tp_latent_new(eval), .order = tp_derangement(n, eval->seed, "shuffled source")};
     tp_asking asking = asking_of(eval, &c);
     asking.fill = fill_shuffled;
-    result->bytes = tp_latent_bytes(eval->relay);
+    result->bytes = tp_latent_sent_bytes(eval);
     tp_status status = tp_ask_all(eval, &asking, result);
     tp_free(c.order);
     tp_latent_free(&c.latent);
@@ -135,7 +136,7 @@ static tp_status alone(tp_eval *eval, tp_method_result *result) {
         asking.layout = layout;
         asking.soft_tokens = 0;
         asking.constant = !tp_layout_has_text(layout);
-        result->bytes = 0;
+        result->bytes = tp_layout_has_text(layout) ? tp_texts_mean_bytes(&eval->task->test) : 0;
         status = tp_ask_all(eval, &asking, result);
     }
     tp_layout_free(layout);

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/half.h"
 #include "base/mem.h"
+#include "base/str.h"
+#include "eval/texts.h"
 #include "wire/packet.h"
 
 #include <math.h>
@@ -21,7 +23,13 @@ void tp_latent_free(tp_latent *latent) {
 }
 
 double tp_latent_bytes(const tp_relay *relay) {
-    return tp_latent_packet_bytes(relay->recipe->bridge.soft_tokens, relay->receiver->config.d_model);
+    return tp_latent_packet_bytes(relay->recipe->bridge.soft_tokens,
+                                  tp_relay_packet_width(relay->recipe, relay->receiver));
+}
+
+double tp_latent_sent_bytes(const tp_eval *eval) {
+    bool reads = tp_layout_has_text(eval->relay->layout);
+    return tp_latent_bytes(eval->relay) + (reads ? tp_texts_mean_bytes(&eval->task->test) : 0);
 }
 
 double tp_latent_packet_bytes(int64_t n_rows, int64_t width) {
@@ -93,7 +101,11 @@ static tp_status run(tp_eval *eval, tp_method_result *result) {
     tp_asking asking = tp_latent_asking(eval, &latent);
     asking.scores = eval->kept->wants_scores ? eval->kept->soft_scores : NULL;
     tp_status status = tp_ask_all(eval, &asking, result);
-    result->bytes = tp_latent_bytes(eval->relay);
+    result->bytes = tp_latent_sent_bytes(eval);
+    if (tp_layout_has_text(eval->relay->layout))
+        result->note =
+            tp_format("the receiver reads the text as well: %.0f bytes of text cross beside %.0f of the packet",
+                      tp_texts_mean_bytes(&eval->task->test), tp_latent_bytes(eval->relay));
     /* the receiver's texts are cut only where the layout has some; the sender's count everywhere */
     int64_t cut = tp_state_cache_describe(eval->test_states).n_truncated;
     if (cut > result->n_truncated) result->n_truncated = cut;

@@ -34,6 +34,10 @@ void tp_latent_cross(float *numbers, int64_t n);
 /* A random cyclic permutation of n things (Sattolo 1986): none keeps its place. The caller frees it. */
 int64_t *tp_derangement(size_t n, uint64_t seed, const char *stream);
 
+/* Bytes that cross for a text of the test split, on average: its packet, and the text itself where the receiver reads
+ * that too (a layout with {text}). */
+double tp_latent_sent_bytes(const tp_eval *eval);
+
 /* Bytes of a text's packet (wire/packet.h), its soft tokens as f16 numbers, header and checksum included; and of a
  * packet with that many rows of that width. */
 double tp_latent_bytes(const tp_relay *relay);

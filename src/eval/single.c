@@ -18,7 +18,7 @@ static tp_task bare_task(const tp_relay *relay, tp_label *labels) {
 /* The packet's way: encoded, measured, decoded again. */
 static tp_status cross_wire(const tp_relay *relay, const float *soft, tp_single *out) {
     tp_packet_info info = {
-        .n_tokens = relay->recipe->bridge.soft_tokens, .width = relay->receiver->config.d_model, .dtype = TP_F16};
+        .n_tokens = relay->recipe->bridge.soft_tokens, .width = relay->bridge->d_target, .dtype = TP_F16};
     snprintf(info.receiver, sizeof info.receiver, "%s", relay->receiver->fingerprint);
     snprintf(info.bridge, sizeof info.bridge, "%s", relay->trained->fingerprint);
     unsigned char *bytes;

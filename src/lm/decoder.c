@@ -24,10 +24,14 @@ typedef struct {
     tp_rotation *rotation, *window; /* of layers that see all tokens, and of those with a window; NULL: none */
 } row_set;
 
-/* Positions before the first row of sequence s. */
-static int64_t past(const tp_batch *batch, int64_t s) {
+/* Positions of sequence s that were read before, and those before its first own row. */
+static int64_t read_before(const tp_batch *batch, int64_t s) {
     if (batch->cache) return batch->cache->lengths[batch->slots[s]];
     return batch->prefix ? batch->prefix->length : 0;
+}
+
+static int64_t past(const tp_batch *batch, int64_t s) {
+    return read_before(batch, s) + (batch->injected ? batch->n_injected : 0);
 }
 
 static row_set place_rows(tp_tape *tape, const tp_batch *batch, const int64_t *offsets) {
@@ -112,43 +116,64 @@ static void project(tp_tape *tape, const tp_lm_config *c, const tp_layer *y, tp_
     out[0] = last_rows(tape, out[0], n_sequences, all, wanted);
 }
 
-/* Each sequence's rows with the prefix's n_held before them; offsets[n_sequences + 1] get where the sequences begin. */
-static tp_var *behind_prefix(tp_tape *tape, float *held, int64_t n_held, tp_var *x, const tp_batch *batch,
-                             int64_t *offsets) {
-    int64_t n = batch->n_sequences, row = 0;
-    tp_row_ref *which = tp_arena_alloc(tape->arena, (size_t)(x->rows + n * n_held) * sizeof *which);
-    for (int64_t s = 0; s < n; s++) {
-        offsets[s] = row;
-        for (int64_t i = 0; i < n_held; i++) which[row++] = (tp_row_ref){.source = 0, .row = i};
-        for (int64_t i = batch->offsets[s]; i < batch->offsets[s + 1]; i++) which[row++] = (tp_row_ref){1, i};
-    }
-    offsets[n] = row;
-    tp_var *sources[2] = {tp_var_wrap(tape, held, n_held, x->cols), x};
-    return tp_gather(tape, sources, 2, which, row);
+/* Where the injected rows stand: right before the sequences' own. */
+static row_set place_injected(tp_tape *tape, const tp_batch *batch) {
+    int64_t n = batch->n_sequences, m = batch->n_injected;
+    int64_t *offsets = tp_arena_alloc(tape->arena, (size_t)(n + 1) * sizeof *offsets);
+    row_set r = {.offsets = offsets, .positions = tp_arena_zalloc(tape->arena, (size_t)(n * m + 1) * sizeof(int32_t))};
+    for (int64_t s = 0; s <= n; s++) offsets[s] = s * m;
+    for (int64_t i = 0; i < n * m; i++) r.positions[i] = (int32_t)(read_before(batch, i / m) + i % m);
+    return r;
 }
 
-/* The wanted rows' queries against all keys, in the cache, behind the prefix or their own. */
-static tp_var *attend(tp_tape *tape, int layer, tp_var *q, tp_var *k, tp_var *v, const tp_batch *batch,
-                      const int64_t *wanted, const tp_attention_spec *spec) {
-    int64_t n = batch->n_sequences;
+/* A layer's injected keys or values, [n_sequences * n_injected, n_kv_heads * head_dim]. */
+static tp_var *injected_part(tp_tape *tape, const tp_lm_config *c, const tp_batch *batch, int layer, bool values) {
+    int64_t width = (int64_t)c->n_kv_heads * c->head_dim;
+    return tp_columns(tape, batch->injected, (2 * layer + values) * width, width, width, 1);
+}
+
+/* Where each sequence's keys begin when n_held and the injected ones stand before its own, [n_sequences + 1]. */
+static int64_t *longer_offsets(tp_tape *tape, const tp_batch *batch, int64_t n_held) {
+    int64_t *longer = tp_arena_alloc(tape->arena, (size_t)(batch->n_sequences + 1) * sizeof *longer);
+    for (int64_t s = 0; s <= batch->n_sequences; s++)
+        longer[s] = batch->offsets[s] + s * (n_held + (batch->injected ? batch->n_injected : 0));
+    return longer;
+}
+
+/* Each sequence's rows with the prefix's n_held before them, and between both its own of `injected` (NULL: none). */
+static tp_var *behind(tp_tape *tape, float *held, int64_t n_held, tp_var *injected, tp_var *x, const tp_batch *batch) {
+    int64_t n = batch->n_sequences, m = injected ? batch->n_injected : 0, row = 0;
+    tp_row_ref *which = tp_arena_alloc(tape->arena, (size_t)(x->rows + n * (n_held + m)) * sizeof *which);
+    for (int64_t s = 0; s < n; s++) {
+        for (int64_t i = 0; i < n_held; i++) which[row++] = (tp_row_ref){.source = 1, .row = i};
+        for (int64_t i = s * m; i < (s + 1) * m; i++) which[row++] = (tp_row_ref){.source = 2, .row = i};
+        for (int64_t i = batch->offsets[s]; i < batch->offsets[s + 1]; i++) which[row++] = (tp_row_ref){0, i};
+    }
+    tp_var *sources[3] = {x, n_held > 0 ? tp_var_wrap(tape, held, n_held, x->cols) : x, injected ? injected : x};
+    return tp_gather(tape, sources, 3, which, row);
+}
+
+/* The wanted rows' queries against all keys: in the cache, behind the prefix, injected, or their own. */
+static tp_var *attend(tp_tape *tape, int layer, tp_var *q, tp_var *k, tp_var *v, tp_var *const injected[2],
+                      const tp_batch *batch, const int64_t *wanted, const tp_attention_spec *spec) {
+    int64_t n = batch->n_sequences, n_held = batch->prefix ? batch->prefix->held[layer] : 0;
     const int64_t *offsets = batch->offsets;
+    if (batch->prefix || batch->injected) {
+        const tp_prefix *p = batch->prefix;
+        offsets = longer_offsets(tape, batch, n_held);
+        k = behind(tape, p ? p->k[layer] : NULL, n_held, injected[0], k, batch);
+        v = behind(tape, p ? p->v[layer] : NULL, n_held, injected[1], v, batch);
+    }
     if (batch->cache)
         return tp_kv_cache_attend(tape, batch->cache, layer, q, k, v, wanted, offsets, batch->slots, n, spec);
-    if (batch->prefix) {
-        const tp_prefix *p = batch->prefix;
-        int64_t *longer = tp_arena_alloc(tape->arena, (size_t)(n + 1) * sizeof *longer);
-        k = behind_prefix(tape, p->k[layer], p->held[layer], k, batch, longer);
-        v = behind_prefix(tape, p->v[layer], p->held[layer], v, batch, longer);
-        offsets = longer;
-    }
     return tp_attention(tape, q, k, v, wanted, offsets, n, spec);
 }
 
 static tp_var *attention(tp_tape *tape, const tp_lm *lm, int layer, tp_var *n, const tp_batch *batch,
-                         const row_set *all, const row_set *wanted) {
+                         const row_set *all, const row_set *wanted, const row_set *between) {
     const tp_lm_config *c = &lm->config;
     const tp_layer *y = &lm->layers[layer];
-    tp_var *qkv[3];
+    tp_var *qkv[3], *injected[2] = {NULL, NULL};
     project(tape, c, y, n, batch->n_sequences, all->offsets, wanted->offsets, qkv);
     tp_var *q = qkv[0], *k = qkv[1], *v = qkv[2];
     if (batch->adapter) {
@@ -161,9 +186,14 @@ static tp_var *attention(tp_tape *tape, const tp_lm *lm, int layer, tp_var *n, c
         k = normalised_heads(tape, c, k, &y->k_norm);
     }
     int window = tp_lm_config_window(c, layer);
+    if (batch->look) batch->look(batch->look_context, layer, k, v);
+    for (int values = 0; batch->injected && values < 2; values++)
+        injected[values] = injected_part(tape, c, batch, layer, values);
     if (all->rotation) {
         q = tp_rope(tape, q, c->n_heads, window > 0 ? wanted->window : wanted->rotation);
         k = tp_rope(tape, k, c->n_kv_heads, window > 0 ? all->window : all->rotation);
+        if (batch->injected)
+            injected[0] = tp_rope(tape, injected[0], c->n_kv_heads, window > 0 ? between->window : between->rotation);
     }
     tp_attention_spec spec = {.n_heads = c->n_heads,
                               .n_kv_heads = c->n_kv_heads,
@@ -172,7 +202,7 @@ static tp_var *attention(tp_tape *tape, const tp_lm *lm, int layer, tp_var *n, c
                               .causal = true,
                               .window = window,
                               .softcap = (float)c->attention_softcap};
-    tp_var *a = attend(tape, layer, q, k, v, batch, wanted->offsets, &spec);
+    tp_var *a = attend(tape, layer, q, k, v, injected, batch, wanted->offsets, &spec);
     a = tp_linear(tape, a, &y->o, optional(&y->o_bias));
     return c->post_norms ? normalised(tape, c, a, &y->attn_post_norm, NULL) : a;
 }
@@ -206,13 +236,13 @@ static tp_var *feed_forward(tp_tape *tape, const tp_lm_config *c, const tp_layer
     return c->post_norms ? normalised(tape, c, f, &y->ffn_post_norm, NULL) : f;
 }
 
-/* x has a row for each of `all`, the result one for each of `wanted`. */
+/* x has a row for each of `all`, the result one for each of `wanted`; `between` are the injected rows. */
 static tp_var *block(tp_tape *tape, const tp_lm *lm, int layer, tp_var *x, const tp_batch *batch, const row_set *all,
-                     const row_set *wanted) {
+                     const row_set *wanted, const row_set *between) {
     const tp_lm_config *c = &lm->config;
     const tp_layer *y = &lm->layers[layer];
     tp_var *n = normalised(tape, c, x, &y->attn_norm, &y->attn_norm_bias);
-    tp_var *a = attention(tape, lm, layer, n, batch, all, wanted);
+    tp_var *a = attention(tape, lm, layer, n, batch, all, wanted, between);
     x = last_rows(tape, x, batch->n_sequences, all->offsets, wanted->offsets);
     tp_var *h = tp_add(tape, x, a);
     tp_var *m = normalised(tape, c, c->parallel_residual ? x : h, &y->ffn_norm, &y->ffn_norm_bias);
@@ -223,7 +253,13 @@ tp_var *tp_lm_blocks(tp_tape *tape, const tp_lm *lm, tp_var *x, const tp_batch *
     assert(x->rows == batch->offsets[batch->n_sequences] && 0 <= from && from <= to && to <= lm->config.n_layers);
     assert(batch->cache == NULL || (tape->frozen && batch->prefix == NULL)); /* the cache is not on the tape */
     if (batch->cache) tp_crowd_adapt(x->rows == 1); /* one row's products are dot products of our own */
-    row_set all = place_rows(tape, batch, batch->offsets), wanted = all;
+    row_set all = place_rows(tape, batch, batch->offsets), wanted = all, between = {NULL, NULL, NULL, NULL};
+    if (batch->injected) {
+        assert(batch->injected->rows == batch->n_sequences * batch->n_injected &&
+               batch->injected->cols == tp_lm_kv_width(&lm->config) && lm->inv_freq[TP_FREQUENCIES_LONG] == NULL);
+        between = place_injected(tape, batch);
+        find_rotations(tape, lm, batch, &between);
+    }
     if (batch->wanted) wanted = place_rows(tape, batch, batch->wanted);
     if (to > from) find_rotations(tape, lm, batch, &all);
     if (to > from && batch->wanted)
@@ -236,14 +272,16 @@ tp_var *tp_lm_blocks(tp_tape *tape, const tp_lm *lm, tp_var *x, const tp_batch *
     tp_var *kept = tape->frozen && to > from ? tp_var_new(tape, x->rows, x->cols) : NULL;
     for (int l = from; l < to; l++) {
         tp_arena_mark mark = tp_arena_get_mark(tape->arena);
-        x = block(tape, lm, l, x, batch, &all, l + 1 < to ? &all : &wanted);
+        x = block(tape, lm, l, x, batch, &all, l + 1 < to ? &all : &wanted, &between);
         if (kept == NULL) continue;
         memcpy(kept->data, x->data, (size_t)(x->rows * x->cols) * sizeof(float));
         kept->rows = x->rows;
         tp_arena_release(tape->arena, mark);
         x = kept;
     }
-    if (batch->cache) tp_kv_cache_advance(batch->cache, batch->offsets, batch->slots, batch->n_sequences);
+    if (batch->cache)
+        tp_kv_cache_advance(batch->cache, batch->injected ? longer_offsets(tape, batch, 0) : batch->offsets,
+                            batch->slots, batch->n_sequences);
     return to > from ? x : last_rows(tape, x, batch->n_sequences, all.offsets, wanted.offsets);
 }
 

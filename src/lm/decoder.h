@@ -21,13 +21,29 @@ typedef struct tp_batch {
     /* What all sequences have read before their rows, or NULL. Not together with a cache. */
     const tp_prefix *prefix;
 
+    /* Keys and values that nobody read anything for: n_injected positions of each sequence, behind what was read before
+     * (prefix, or the slot's rows) and before its own rows, which attend to them and whose gradients reach them. A row
+     * [tp_lm_kv_width] holds layer 0's keys [n_kv_heads * head_dim], as they are before they are turned to their
+     * positions, then its values, then layer 1's, and so on. NULL: none. */
+    tp_var *injected; /* [n_sequences * n_injected, tp_lm_kv_width(config)] */
+    int64_t n_injected;
+
     /* [n_sequences + 1], or NULL for all rows: of the last block only the final wanted[s + 1] - wanted[s] rows of each
      * sequence are computed, and the result is these rows. What comes before the answer is needed as keys and values
      * only there. */
     const int64_t *wanted;
 
     const tp_adapter *adapter; /* added to the model's own weights; NULL: nothing */
+
+    /* Is shown each layer's own keys, before they are turned, and values [n, n_kv_heads * head_dim]; NULL: nobody. */
+    void (*look)(void *context, int layer, const tp_var *k, const tp_var *v);
+    void *look_context;
 } tp_batch;
+
+/* The numbers of one position's keys and values in all layers: the width of injected rows. */
+static inline int64_t tp_lm_kv_width(const tp_lm_config *config) {
+    return 2 * (int64_t)config->n_layers * config->n_kv_heads * config->head_dim;
+}
 
 /* Embedding rows of ids, [n, d_model], scaled where the family scales them. An id outside the vocabulary is a mistake
  * of the caller. */

@@ -22,6 +22,11 @@ static int64_t longest(const int64_t *offsets, int64_t n) {
     return most;
 }
 
+/* Positions that the longest prompt takes, with what is injected before it. */
+static int64_t longest_prompt(const tp_prompts *p) {
+    return (p->injected ? p->n_injected : 0) + longest(p->offsets, p->n);
+}
+
 /* So many sequences go at once that their caches stay within this many bytes. */
 enum { CACHE_BYTES = 256 << 20 };
 
@@ -72,6 +77,12 @@ static tp_var *prompt_rows(tp_tape *tape, const tp_lm *lm, const tp_prompts *p, 
     int64_t d = lm->config.d_model;
     tp_var *x = tp_var_new(tape, offsets[n], d);
     memcpy(x->data, p->rows + p->offsets[from] * d, (size_t)(offsets[n] * d) * sizeof(float));
+    if (p->injected) {
+        int64_t width = tp_lm_kv_width(&lm->config), rows = n * p->n_injected;
+        float *own = (float *)(uintptr_t)p->injected + from * p->n_injected * width; /* only read: the tape is frozen */
+        batch->injected = tp_var_wrap(tape, own, rows, width);
+        batch->n_injected = p->n_injected;
+    }
     return x;
 }
 
@@ -130,7 +141,7 @@ static void generate_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, 
 
 tp_status tp_generate_greedy(const tp_lm *lm, tp_math math, const tp_prompts *prompts, int64_t max_new, tp_ids *out) {
     if (prompts->n == 0 || max_new <= 0) return TP_OK;
-    int64_t capacity = longest(prompts->offsets, prompts->n) + max_new;
+    int64_t capacity = longest_prompt(prompts) + max_new;
     int64_t chunk = sequences_at_once(tp_kv_cache_slot_bytes(lm, TP_F32, capacity));
     if (chunk > prompts->n) chunk = prompts->n;
     tp_kv_cache *cache = prompt_cache(lm, prompts, chunk, capacity, capacity);
@@ -326,7 +337,7 @@ static tp_status score(const tp_lm *lm, tp_math math, const tp_prompts *prompts,
                        tp_ids *out) {
     if (prompts->n == 0) return TP_OK;
     tree t = build_tree(answers, n_answers);
-    int64_t most = longest(prompts->offsets, prompts->n), capacity = most + max_new;
+    int64_t most = longest_prompt(prompts), capacity = most + max_new;
     int64_t reach = most + (t.depth > max_new ? t.depth : max_new);
     int64_t chunk = sequences_at_once(tp_kv_cache_slot_bytes(lm, TP_F32, capacity) +
                                       t.n_inner * tp_kv_cache_slot_bytes(lm, TP_F32, t.depth));

@@ -46,7 +46,11 @@ tp_status tp_answer_logits(const tp_relay *r, tp_tape *tape, tp_var *soft, const
                      .prefix = r->prefix,
                      .wanted = batch->target_offsets,
                      .adapter = r->adapter};
-    tp_var *x = tp_layout_input(tape, r->receiver, batch, soft);
+    bool injects = tp_layout_injected(r->layout) && soft;
+    if (injects && tp_layout_prefix_length(r->layout) > 0 && r->prefix == NULL)
+        return tp_fail(TP_ERR_ARGUMENT, "what the layout begins with must be read before keys and values are injected");
+    if (injects) rows.injected = soft, rows.n_injected = m;
+    tp_var *x = tp_layout_input(tape, r->receiver, batch, injects ? NULL : soft);
     *logits =
         tp_lm_logits(tape, r->receiver, tp_lm_blocks(tape, r->receiver, x, &rows, 0, r->receiver->config.n_layers));
     return TP_OK;

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "bridge/checkpoint.h"
+#include "bridge/kv_statistics.h"
 #include "train/check_task.h"
 #include "train/loop.h"
 #include "train/objective.h"
@@ -19,6 +20,8 @@
 
 #include <stdio.h>
 #include <unistd.h>
+
+enum { MOST_KV_TEXTS = 100 }; /* that the receiver reads to measure its keys and values */
 
 typedef struct {
     const tp_train_options *o;
@@ -75,6 +78,24 @@ static tp_status open_states(const run *r, const tp_dataset *set, const char *na
     return *out ? TP_OK : tp_last_status();
 }
 
+/* The receiver's side of the calibration: its embeddings, or its keys and values over some of the texts. */
+static tp_calibration *measure_receiver(const run *r, const tp_moments *source, const int64_t *texts, int64_t n) {
+    const tp_lm *receiver = r->relay->receiver;
+    if (r->recipe->bridge.injection == TP_INJECT_SOFT)
+        return tp_calibration_new(source, &receiver->embed, receiver->config.embedding_scale);
+    if (n > MOST_KV_TEXTS) n = MOST_KV_TEXTS;
+    const tp_example **examples = tp_alloc((size_t)(n + 1) * sizeof(const tp_example *));
+    for (int64_t i = 0; i < n; i++) examples[i] = &r->o->task->train.examples[texts[i]];
+    int64_t context = receiver->config.max_position_embeddings, most = r->recipe->sender.max_tokens;
+    double rms;
+    tp_moments *target =
+        tp_kv_moments(receiver, r->recipe->math, examples, n, context > 0 && context < most ? context : most, &rms);
+    tp_calibration *calibration = target ? tp_calibration_of(source, target, rms) : NULL;
+    tp_moments_free(target);
+    tp_free(examples);
+    return calibration;
+}
+
 /* Statistics of the sender's states over some training texts, and of the receiver's embeddings; then the bridge. */
 static tp_status make_bridge(run *r) {
     const tp_recipe *recipe = r->recipe;
@@ -91,10 +112,11 @@ static tp_status make_bridge(run *r) {
         tp_var *states = tp_state_cache_fetch(r->train_states, r->tape, order + i, some, &offsets);
         tp_moments_add(moments, states->data, states->rows);
     }
-    tp_calibration *calibration =
-        tp_calibration_new(moments, &r->relay->receiver->embed, r->relay->receiver->config.embedding_scale);
-    tp_bridge *bridge = tp_bridge_new(&recipe->bridge, r->relay->sender->config.d_model,
-                                      r->relay->receiver->config.d_model, calibration, recipe->seed);
+    tp_calibration *calibration = measure_receiver(r, moments, order, wanted);
+    tp_bridge *bridge = calibration == NULL ? NULL
+                                            : tp_bridge_new(&recipe->bridge, r->relay->sender->config.d_model,
+                                                            tp_relay_packet_width(recipe, r->relay->receiver),
+                                                            calibration, recipe->seed);
     if (bridge) r->aids = tp_loss_aids_new(r->relay, calibration, r->o->task, recipe->seed);
     tp_calibration_free(calibration);
     tp_moments_free(moments);
