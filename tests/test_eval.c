@@ -110,7 +110,8 @@ static void every_method_answers_every_row(void **state) {
     tp_results *r = evaluate(run_a, NULL, true);
     for (int m = 0; tp_methods[m]; m++) {
         const tp_method_result *result = tp_results_get(r, tp_methods[m]);
-        assert_non_null(result);
+        assert_true((result == NULL) == tp_methods[m]->on_request);
+        if (result == NULL) continue;
         int readings = 0;
         for (int k = 0; k < TP_N_READINGS; k++) {
             const tp_answers *a = &result->readings[k];
@@ -276,7 +277,8 @@ static void results_survive_their_file(void **state) {
     r = evaluate(run_a, wanted, true);
     loaded = tp_results_load(path);
     check_not_null(loaded);
-    for (int m = 0; tp_methods[m]; m++) assert_non_null(tp_results_get(loaded, tp_methods[m]));
+    for (int m = 0; tp_methods[m]; m++)
+        assert_true((tp_results_get(loaded, tp_methods[m]) == NULL) == tp_methods[m]->on_request);
     tp_results_free(loaded);
     tp_results_free(r);
     free(path);

@@ -318,7 +318,8 @@ static void gradients_agree_with_central_differences(void **state) {
             tp_params_zero_grad(params);
             tp_objective_values values;
             tp_var *loss, *soft = tp_relay_soft(relay, tape, tp_var_wrap(tape, hidden, 12, d), offsets, 3);
-            check_ok(tp_objective(relay, tape, soft, NULL, examples, 3, 0, &loss, &values));
+            tp_objective_batch batch = {.soft = soft, .examples = examples, .n = 3};
+            check_ok(tp_objective(relay, tape, &batch, 0, &loss, &values));
             if (side < 2) {
                 losses[side] = values.total;
                 continue;

@@ -8,7 +8,8 @@
 
 #include <math.h>
 
-static const tp_dtype dtypes[] = {TP_F32, TP_F16, TP_BF16, TP_I8};
+static const tp_dtype dtypes[] = {TP_F32, TP_F16, TP_BF16, TP_I8, TP_I4};
+enum { N_DTYPES = 5 };
 
 static tp_packet_info info_of(int64_t n_tokens, int64_t width, tp_dtype dtype) {
     tp_packet_info info = {.n_tokens = n_tokens, .width = width, .dtype = dtype};
@@ -26,17 +27,19 @@ static void sizes_are_those_of_the_documentation(void **state) {
     (void)state;
     const struct {
         int64_t width;
-        size_t total[4];
-    } cases[] = {{256, {8248, 4152, 4152, 2136}}, {4096, {131128, 65592, 65592, 32856}}};
-    for (int c = 0; c < 2; c++)
-        for (int t = 0; t < 4; t++) {
+        size_t total[N_DTYPES];
+    } cases[] = {{256, {8248, 4152, 4152, 2136, 1112}},
+                 {4096, {131128, 65592, 65592, 32856, 16472}},
+                 {3, {152, 104, 104, 112, 104}}}; /* an odd width: half a byte of each token is unused */
+    for (int c = 0; c < 3; c++)
+        for (int t = 0; t < N_DTYPES; t++) {
             tp_packet_info info = info_of(8, cases[c].width, dtypes[t]);
             tp_packet_size size;
             check_ok(tp_packet_measure(&info, &size));
             assert_int_equal(size.total, cases[c].total[t]);
             assert_int_equal(size.header + size.scales + size.payload, size.total);
             assert_int_equal(size.header, 56);
-            assert_int_equal(size.scales, t == 3 ? 32 : 0);
+            assert_int_equal(size.scales, t >= 3 ? 32 : 0);
         }
 }
 
@@ -49,8 +52,8 @@ static void packets_come_back_within_their_types_precision(void **state) {
     for (int j = 0; j < D; j++) soft[2 * D + j] = 0;                 /* a token of zeros */
     for (int j = 0; j < D; j++) soft[3 * D + j] *= 1e6f;             /* tokens of different size */
     for (int j = 0; j < D; j++) soft[4 * D + j] = 1e-44f * (float)j; /* subnormal */
-    const double precision[] = {0, 0x1p-11, 0x1p-8, 0};              /* relative; int8 below */
-    for (int t = 0; t < 4; t++) {
+    const double precision[] = {0, 0x1p-11, 0x1p-8};                 /* relative; integers below */
+    for (int t = 0; t < N_DTYPES; t++) {
         tp_packet_info info = info_of(M, D, dtypes[t]), read;
         unsigned char *packet;
         size_t n;
@@ -70,7 +73,9 @@ static void packets_come_back_within_their_types_precision(void **state) {
             for (int j = 0; j < D; j++) largest = fmax(largest, fabs(soft[i * D + j]));
             for (int j = 0; j < D; j++) {
                 double error = fabs((double)back[i * D + j] - soft[i * D + j]);
-                double allowed = t == 3 ? largest / 254 * 1.001 : fabs(soft[i * D + j]) * precision[t];
+                double allowed = t == 3   ? largest / 254 * 1.001
+                                 : t == 4 ? largest / 14 * 1.001
+                                          : fabs(soft[i * D + j]) * precision[t];
                 if (t == 1) allowed = fmax(allowed, 0x1p-25); /* f16 has no smaller numbers */
                 if (t >= 2) allowed = fmax(allowed, 1e-40);
                 if (!(error <= allowed))
@@ -83,7 +88,12 @@ static void packets_come_back_within_their_types_precision(void **state) {
         size_t m;
         check_ok(tp_packet_encode(back, &info, &again, &m));
         assert_int_equal(m, n);
-        if (t != 3) assert_memory_equal(again, packet, n);
+        if (t < 3) assert_memory_equal(again, packet, n);
+        /* crossing without a packet is the same, to the bit */
+        float crossed[M * D];
+        memcpy(crossed, soft, sizeof soft);
+        tp_packet_cross(dtypes[t], crossed, M, D);
+        assert_memory_equal(crossed, back, sizeof crossed);
         tp_free(again);
         tp_free(packet);
         tp_free(back);
@@ -114,6 +124,30 @@ static void the_bytes_are_those_of_the_documentation(void **state) {
     memcpy(copy, packet, n);
     seal(copy, n);
     assert_memory_equal(copy, packet, n);
+    tp_free(packet);
+}
+
+/* Two numbers in a byte, the first in its lower half; -3.5 and 0.5 go to the even neighbour. */
+static void the_bytes_of_int4_are_those_of_the_documentation(void **state) {
+    (void)state;
+    const float soft[] = {1.75f, -0.875f, 0.25f, 14.0f, 1.0f, -14.0f};
+    tp_packet_info info = info_of(2, 3, TP_I4);
+    unsigned char *packet;
+    size_t n;
+    check_ok(tp_packet_encode(soft, &info, &packet, &n));
+    assert_int_equal(n, 48 + 8 + 4 + 8);
+    assert_int_equal(packet[6], 5);
+    float scales[2];
+    memcpy(scales, packet + 48, 8);
+    assert_true(scales[0] == 0.25f && scales[1] == 2.0f);
+    const unsigned char numbers[] = {0xC7, 0x01, 0x07, 0x09}; /* 7, -4, 1; 7, 0, -7 */
+    assert_memory_equal(packet + 56, numbers, 4);
+    float *back;
+    tp_packet_info read;
+    check_ok(tp_packet_decode(packet, n, "p", &read, &back));
+    const float expected[] = {1.75f, -1.0f, 0.25f, 14.0f, 0.0f, -14.0f};
+    assert_memory_equal(back, expected, sizeof expected);
+    tp_free(back);
     tp_free(packet);
 }
 
@@ -162,17 +196,9 @@ static void hostile_packets_are_refused_by_name(void **state) {
         unsigned char byte;
         const char *named;
     } cases[] = {
-        {0, 'X', "does not start with"},
-        {4, 2, "version is 2"},
-        {6, 0, "type is 0"},
-        {6, 5, "type is 5"},
-        {6, 1, "bytes, found"},
-        {7, 1, "reserved"},
-        {8, 0, "1 to 65536"},
-        {8, 3, "bytes, found"},
-        {11, 255, "1 to 65536"},
-        {12, 0, "of width"},
-        {15, 255, "of width"},
+        {0, 'X', "does not start with"}, {4, 2, "version is 2"},  {6, 0, "type is 0"}, {6, 6, "type is 6"},
+        {6, 5, "bytes, found"},          {6, 1, "bytes, found"},  {7, 1, "reserved"},  {8, 0, "1 to 65536"},
+        {8, 3, "bytes, found"},          {11, 255, "1 to 65536"}, {12, 0, "of width"}, {15, 255, "of width"},
         {51, 0xFF, "not finite"}, /* the first scale, negative */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -195,7 +221,7 @@ static void hostile_packets_are_refused_by_name(void **state) {
 static void damage_anywhere_is_found(void **state) {
     (void)state;
     const float soft[] = {1, 2, 3, 4, 5, 6};
-    for (int t = 0; t < 4; t++) {
+    for (int t = 0; t < N_DTYPES; t++) {
         tp_packet_info info = info_of(2, 3, dtypes[t]), read;
         unsigned char *packet;
         size_t n;
@@ -212,7 +238,7 @@ static void damage_anywhere_is_found(void **state) {
             assert_int_equal(tp_packet_decode(cut, length, "p", &read, &back), TP_ERR_FORMAT);
             free(cut);
         }
-        if (dtypes[t] != TP_I8) { /* an exponent of all ones, with a checksum that fits */
+        if (t < 3) { /* an exponent of all ones, with a checksum that fits */
             memset(packet + 48, 0xFF, 4);
             seal(packet, n);
             assert_int_equal(tp_packet_decode(packet, n, "p", &read, &back), TP_ERR_FORMAT);
@@ -242,6 +268,7 @@ int main(void) {
         cmocka_unit_test(sizes_are_those_of_the_documentation),
         cmocka_unit_test(packets_come_back_within_their_types_precision),
         cmocka_unit_test(the_bytes_are_those_of_the_documentation),
+        cmocka_unit_test(the_bytes_of_int4_are_those_of_the_documentation),
         cmocka_unit_test(numbers_that_cannot_be_sent_are_refused),
         cmocka_unit_test(hostile_packets_are_refused_by_name),
         cmocka_unit_test(damage_anywhere_is_found),

@@ -27,6 +27,7 @@ typedef enum tp_dtype {
     TP_U32,
     TP_U64,
     TP_BOOL, /* one byte, 0 or 1 */
+    TP_I4,   /* two in a byte: of packets only (wire/packet.h), so it has no size of its own */
     TP_N_PLAIN_TYPES,
     TP_BLOCK_TYPES = 64, /* block-quantised types are numbered from here */
     TP_Q4_0 = TP_BLOCK_TYPES,

@@ -70,10 +70,11 @@ tp_bridge *tp_bridge_new(const tp_bridge_recipe *recipe, int64_t d_source, int64
                             "a bridge cannot be made from an incomplete recipe: `bridge.soft_tokens` is "
                             "still to be chosen by the task");
     if (recipe->injection == TP_INJECT_KV && family->solve)
-        return tp_fail_null(TP_ERR_UNSUPPORTED,
-                            "recipe: a bridge of the kind \"%s\" is solved for the receiver's embeddings, it cannot make "
-                            "keys and values (`bridge.injection`)",
-                            family->name);
+        return tp_fail_null(
+            TP_ERR_UNSUPPORTED,
+            "recipe: a bridge of the kind \"%s\" is solved for the receiver's embeddings, it cannot make "
+            "keys and values (`bridge.injection`)",
+            family->name);
     int64_t d_input = n_taps(recipe) * d_source;
     if (calibration && (calibration->d_source != d_input || calibration->d_target != d_target))
         return tp_fail_null(TP_ERR_ARGUMENT,

@@ -69,8 +69,9 @@ static tp_status read_head(tp_relay *r) {
     if (ids.len > 0) {
         tp_tape *tape = tp_tape_new(r->recipe->math);
         tape->frozen = true;
-        r->head = tp_read_before(r->receiver, r->recipe->math,
-                                 tp_lm_embed(tape, r->receiver, ids.data, (int64_t)ids.len)->data, (int64_t)ids.len, NULL);
+        r->head =
+            tp_read_before(r->receiver, r->recipe->math,
+                           tp_lm_embed(tape, r->receiver, ids.data, (int64_t)ids.len)->data, (int64_t)ids.len, NULL);
         tp_tape_free(tape);
     }
     bool failed = ids.len > 0 && r->head == NULL;

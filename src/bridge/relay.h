@@ -27,7 +27,8 @@ typedef struct tp_relay {
     const char **label_names; /* [n_labels], owned copies */
     int n_labels;
     tp_prefix *prefix; /* what the layout begins with, as the receiver read it; NULL: not read beforehand; owned */
-    tp_kv_cache *head; /* the same as a cache of one slot, where keys and values are injected behind it; else NULL; owned */
+    tp_kv_cache
+        *head; /* the same as a cache of one slot, where keys and values are injected behind it; else NULL; owned */
 } tp_relay;
 
 /* Puts the parts together. Takes over the recipe (completed with the task's facts); models are borrowed. There is no

@@ -41,7 +41,7 @@ static tp_status zeros(tp_eval *eval, tp_method_result *result) {
     tp_asking asking = asking_of(eval, NULL);
     asking.fill = fill_zeros;
     asking.constant = !tp_layout_has_text(asking.layout);
-    result->bytes = tp_latent_sent_bytes(eval);
+    result->bytes = tp_latent_sent_bytes(eval, TP_F16);
     return tp_ask_all(eval, &asking, result);
 }
 
@@ -71,7 +71,7 @@ static tp_status noise(tp_eval *eval, tp_method_result *result) {
     control c = {.latent = tp_latent_new(eval)};
     tp_asking asking = asking_of(eval, &c);
     asking.fill = fill_noise;
-    result->bytes = tp_latent_sent_bytes(eval);
+    result->bytes = tp_latent_sent_bytes(eval, TP_F16);
     tp_status status = tp_ask_all(eval, &asking, result);
     tp_latent_free(&c.latent);
     return status;
@@ -109,7 +109,7 @@ static tp_status shuffled(tp_eval *eval, tp_method_result *result) {
     control c = {.latent = tp_latent_new(eval), .order = tp_derangement(n, eval->seed, "shuffled source")};
     tp_asking asking = asking_of(eval, &c);
     asking.fill = fill_shuffled;
-    result->bytes = tp_latent_sent_bytes(eval);
+    result->bytes = tp_latent_sent_bytes(eval, TP_F16);
     tp_status status = tp_ask_all(eval, &asking, result);
     tp_free(c.order);
     tp_latent_free(&c.latent);

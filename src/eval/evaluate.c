@@ -60,7 +60,7 @@ static tp_status run_methods(const tp_evaluate_options *o, tp_eval *eval, tp_res
     take_older(mine, path);
     eval->found = mine;
     for (int m = 0; tp_methods[m]; m++) done[m] = o->keep && tp_results_get(mine, tp_methods[m]);
-    for (int m = 0; tp_methods[m]; m++) done[m] = done[m] || (o->wanted && !o->wanted[m]);
+    for (int m = 0; tp_methods[m]; m++) done[m] = done[m] || (o->wanted ? !o->wanted[m] : tp_methods[m]->on_request);
     for (int m = 0; o->task->kind == TP_TASK_TEXT && tp_methods[m]; m++)
         done[m] = done[m] || !tp_methods[m]->free_answers; /* there are no labels to choose from */
     for (int m = 0; tp_methods[m]; m++)

@@ -48,8 +48,8 @@ static void read_methods(tp_json_reader *r, plan *p) {
     for (int m = 0; tp_methods[m] && list == NULL; m++) {
         const tp_method *method = tp_methods[m];
         bool trained = (method->needs & TP_NEEDS_TRAINING) && !(method->needs & TP_NEEDS_BRIDGE);
-        p->wanted[m] =
-            (method->needs & models) && !trained && method->group != TP_GROUP_CONTROL && method != &tp_method_joint;
+        p->wanted[m] = (method->needs & models) && !trained && method->group != TP_GROUP_CONTROL &&
+                       method != &tp_method_joint && !method->on_request;
     }
     size_t i;
     json_array_foreach(list, i, value) {

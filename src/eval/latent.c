@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 tp_latent tp_latent_new(const tp_eval *eval) {
-    tp_latent latent = {.tape = tp_tape_new(eval->relay->recipe->math)};
+    tp_latent latent = {.tape = tp_tape_new(eval->relay->recipe->math), .sent = TP_F16};
     latent.tape->frozen = true;
     return latent;
 }
@@ -22,20 +22,27 @@ void tp_latent_free(tp_latent *latent) {
     tp_ids_free(&latent->ids);
 }
 
-double tp_latent_bytes(const tp_relay *relay) {
-    return tp_latent_packet_bytes(relay->recipe->bridge.soft_tokens,
-                                  tp_relay_packet_width(relay->recipe, relay->receiver));
-}
-
-double tp_latent_sent_bytes(const tp_eval *eval) {
-    bool reads = tp_layout_has_text(eval->relay->layout);
-    return tp_latent_bytes(eval->relay) + (reads ? tp_texts_mean_bytes(&eval->task->test) : 0);
+static double packet_bytes(int64_t n_rows, int64_t width, tp_dtype dtype) {
+    tp_packet_info info = {.n_tokens = n_rows, .width = width, .dtype = dtype};
+    tp_packet_size size;
+    return tp_packet_measure(&info, &size) == TP_OK ? (double)size.total : NAN;
 }
 
 double tp_latent_packet_bytes(int64_t n_rows, int64_t width) {
-    tp_packet_info info = {.n_tokens = n_rows, .width = width, .dtype = TP_F16};
-    tp_packet_size size;
-    return tp_packet_measure(&info, &size) == TP_OK ? (double)size.total : NAN;
+    return packet_bytes(n_rows, width, TP_F16);
+}
+
+static double bytes_as(const tp_relay *relay, tp_dtype sent) {
+    return packet_bytes(relay->recipe->bridge.soft_tokens, tp_relay_packet_width(relay->recipe, relay->receiver), sent);
+}
+
+double tp_latent_bytes(const tp_relay *relay) {
+    return bytes_as(relay, TP_F16);
+}
+
+double tp_latent_sent_bytes(const tp_eval *eval, tp_dtype sent) {
+    bool reads = tp_layout_has_text(eval->relay->layout);
+    return bytes_as(eval->relay, sent) + (reads ? tp_texts_mean_bytes(&eval->task->test) : 0);
 }
 
 void tp_latent_cross(float *numbers, int64_t n) {
@@ -73,7 +80,7 @@ tp_status tp_latent_fill(tp_eval *eval, const tp_asking *asking, tp_tape *tape, 
     double tapped = tp_now();
     out->ms[TP_PHASE_SENDER] = (tapped - began) * 1e3;
     out->soft = tp_relay_soft(eval->relay, tape, hidden, offsets, n);
-    tp_latent_cross(out->soft->data, out->soft->rows * out->soft->cols);
+    tp_packet_cross(((const tp_latent *)asking->context)->sent, out->soft->data, out->soft->rows, out->soft->cols);
     out->ms[TP_PHASE_BRIDGE] = (tp_now() - tapped) * 1e3;
     return TP_OK;
 }
@@ -95,17 +102,18 @@ double *tp_latent_new_scores(tp_eval *eval) {
     return kept->soft_scores;
 }
 
-static tp_status run(tp_eval *eval, tp_method_result *result) {
-    if (eval->kept->wants_scores && tp_latent_new_scores(eval) == NULL) return tp_last_status();
+/* Asks with packets of that type. */
+static tp_status run_as(tp_eval *eval, tp_dtype sent, double *scores, tp_method_result *result) {
     tp_latent latent = tp_latent_new(eval);
+    latent.sent = sent;
     tp_asking asking = tp_latent_asking(eval, &latent);
-    asking.scores = eval->kept->wants_scores ? eval->kept->soft_scores : NULL;
+    asking.scores = scores;
     tp_status status = tp_ask_all(eval, &asking, result);
-    result->bytes = tp_latent_sent_bytes(eval);
+    result->bytes = tp_latent_sent_bytes(eval, sent);
     if (tp_layout_has_text(eval->relay->layout))
         result->note =
             tp_format("the receiver reads the text as well: %.0f bytes of text cross beside %.0f of the packet",
-                      tp_texts_mean_bytes(&eval->task->test), tp_latent_bytes(eval->relay));
+                      tp_texts_mean_bytes(&eval->task->test), bytes_as(eval->relay, sent));
     /* the receiver's texts are cut only where the layout has some; the sender's count everywhere */
     int64_t cut = tp_state_cache_describe(eval->test_states).n_truncated;
     if (cut > result->n_truncated) result->n_truncated = cut;
@@ -113,10 +121,46 @@ static tp_status run(tp_eval *eval, tp_method_result *result) {
     return status;
 }
 
+static tp_status run(tp_eval *eval, tp_method_result *result) {
+    if (eval->kept->wants_scores && tp_latent_new_scores(eval) == NULL) return tp_last_status();
+    return run_as(eval, TP_F16, eval->kept->wants_scores ? eval->kept->soft_scores : NULL, result);
+}
+
+enum { NEEDS = TP_NEEDS_SENDER | TP_NEEDS_RECEIVER | TP_NEEDS_BRIDGE | TP_NEEDS_TRAINING };
+
 const tp_method tp_method_bridge = {.name = "bridge",
                                     .free_answers = true,
                                     .title = "bridge",
                                     .group = TP_GROUP_BRIDGE,
-                                    .needs = TP_NEEDS_SENDER | TP_NEEDS_RECEIVER | TP_NEEDS_BRIDGE | TP_NEEDS_TRAINING,
+                                    .needs = NEEDS,
                                     .seeded = true,
                                     .run = run};
+
+/* ---- the same with packets of other types: what a smaller packet costs in accuracy ---- */
+
+static tp_status run_f32(tp_eval *eval, tp_method_result *result) {
+    return run_as(eval, TP_F32, NULL, result);
+}
+
+static tp_status run_bf16(tp_eval *eval, tp_method_result *result) {
+    return run_as(eval, TP_BF16, NULL, result);
+}
+
+static tp_status run_int8(tp_eval *eval, tp_method_result *result) {
+    return run_as(eval, TP_I8, NULL, result);
+}
+
+static tp_status run_int4(tp_eval *eval, tp_method_result *result) {
+    return run_as(eval, TP_I4, NULL, result);
+}
+
+#define SENT_AS(type)                                                                                                  \
+    {                                                                                                                  \
+        .name = "bridge_" #type, .free_answers = true, .on_request = true, .title = "bridge, " #type " packet",        \
+        .group = TP_GROUP_BRIDGE, .needs = NEEDS, .seeded = true, .run = run_##type                                    \
+    }
+
+const tp_method tp_method_bridge_f32 = SENT_AS(f32);
+const tp_method tp_method_bridge_bf16 = SENT_AS(bf16);
+const tp_method tp_method_bridge_int8 = SENT_AS(int8);
+const tp_method tp_method_bridge_int4 = SENT_AS(int4);

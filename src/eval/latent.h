@@ -11,9 +11,10 @@ tp_status tp_latent_fill(tp_eval *eval, const tp_asking *asking, tp_tape *tape, 
 typedef struct tp_latent {
     tp_tape *tape; /* scratch for running the sender on one text */
     tp_ids ids;
+    tp_dtype sent; /* the type of the packets' numbers */
 } tp_latent;
 
-tp_latent tp_latent_new(const tp_eval *eval);
+tp_latent tp_latent_new(const tp_eval *eval); /* packets of f16 numbers */
 void tp_latent_free(tp_latent *latent);
 
 /* How the receiver is asked through the bridge. */
@@ -34,11 +35,11 @@ void tp_latent_cross(float *numbers, int64_t n);
 /* A random cyclic permutation of n things (Sattolo 1986): none keeps its place. The caller frees it. */
 int64_t *tp_derangement(size_t n, uint64_t seed, const char *stream);
 
-/* Bytes that cross for a text of the test split, on average: its packet, and the text itself where the receiver reads
- * that too (a layout with {text}). */
-double tp_latent_sent_bytes(const tp_eval *eval);
+/* Bytes that cross for a text of the test split, on average, as the latent sends: its packet, and the text itself where
+ * the receiver reads that too (a layout with {text}). */
+double tp_latent_sent_bytes(const tp_eval *eval, tp_dtype sent);
 
-/* Bytes of a text's packet (wire/packet.h), its soft tokens as f16 numbers, header and checksum included; and of a
+/* Bytes of a text's packet (wire/packet.h), its soft tokens as f16 numbers, header and checksum included; and of an f16
  * packet with that many rows of that width. */
 double tp_latent_bytes(const tp_relay *relay);
 double tp_latent_packet_bytes(int64_t n_rows, int64_t width);

@@ -40,6 +40,10 @@ const tp_method *const tp_methods[] = {
     &tp_method_lora,
     /* the bridge */
     &tp_method_bridge,
+    &tp_method_bridge_f32,
+    &tp_method_bridge_bf16,
+    &tp_method_bridge_int8,
+    &tp_method_bridge_int4,
     &tp_method_joint,
     /* controls */
     &tp_method_zero,

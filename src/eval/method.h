@@ -108,6 +108,7 @@ typedef struct tp_method {
     unsigned needs;
     bool seeded;       /* its answers depend on the run (its seed, its bridge): not the same for all runs of a recipe */
     bool free_answers; /* it can be asked for more than labels (tasks of kind text) */
+    bool on_request;   /* it runs only where it is named */
     tp_status (*run)(tp_eval *eval, tp_method_result *result);
 } tp_method;
 
@@ -124,6 +125,7 @@ extern const tp_method tp_method_probe_mean, tp_method_probe_last, tp_method_pro
     tp_method_probe_last_labels;
 extern const tp_method tp_method_pca, tp_method_ridge, tp_method_prompt_tuning, tp_method_lora;
 extern const tp_method tp_method_bridge, tp_method_joint;
+extern const tp_method tp_method_bridge_f32, tp_method_bridge_bf16, tp_method_bridge_int8, tp_method_bridge_int4;
 extern const tp_method tp_method_zero, tp_method_noise, tp_method_shuffled, tp_method_deranged,
     tp_method_receiver_alone;
 

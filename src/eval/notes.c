@@ -153,10 +153,11 @@ static void legend(notes *n) {
     if (tested) tp_str_append_text(&n->text, "; p: McNemar against the bridge's score, Holm-corrected over this table");
     tp_str_append_text(&n->text, ".\n");
     if (timed)
-        tp_str_appendf(&n->text,
-                       "- S, B, R ms: sender, bridge and receiver, one text at a time, median of %lld; texts/s: in "
-                       "batches of 32; bytes: from sender to receiver, soft tokens as f16.\n",
-                       (long long)(r->n_timed < (int64_t)r->truth.n ? r->n_timed : (int64_t)r->truth.n));
+        tp_str_appendf(
+            &n->text,
+            "- S, B, R ms: sender, bridge and receiver, one text at a time, median of %lld; texts/s: in "
+            "batches of 32; bytes: from sender to receiver, soft tokens as f16 where nothing else is said.\n",
+            (long long)(r->n_timed < (int64_t)r->truth.n ? r->n_timed : (int64_t)r->truth.n));
 }
 
 char *tp_eval_notes(const tp_results *const *runs, size_t n_runs, const bool *shown) {

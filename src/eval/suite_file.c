@@ -139,7 +139,7 @@ static void read_recipes(tp_json_reader *r, grid *g) {
 
 static void read_methods(tp_json_reader *r, tp_suite *suite) {
     json_t *list = tp_json_array(r, "methods"), *value;
-    for (int m = 0; tp_methods[m]; m++) suite->wanted[m] = list == NULL;
+    for (int m = 0; tp_methods[m]; m++) suite->wanted[m] = list == NULL && !tp_methods[m]->on_request;
     size_t i;
     json_array_foreach(list, i, value) {
         const char *name = json_string_value(value);

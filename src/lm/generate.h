@@ -13,8 +13,8 @@ typedef struct tp_prompts {
     const int64_t *offsets; /* [n + 1]; no prompt is empty */
     int64_t n;
     const tp_kv_cache *before; /* of one slot: what stands before every prompt; NULL: nothing does */
-    const float *injected;     /* [n * n_injected, tp_lm_kv_width]: keys and values that stand behind `before` and before
-                                  each prompt's rows (tp_batch.injected); NULL: none */
+    const float *injected; /* [n * n_injected, tp_lm_kv_width]: keys and values that stand behind `before` and before
+                              each prompt's rows (tp_batch.injected); NULL: none */
     int64_t n_injected;
     const tp_adapter *adapter; /* of the model; NULL: none */
 } tp_prompts;

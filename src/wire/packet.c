@@ -29,8 +29,8 @@ enum {
 static const char magic[4] = {'T', 'P', 'S', 'T'};
 
 /* In the order of their codes on the wire, from 1. */
-static const tp_dtype dtypes[] = {TP_F32, TP_F16, TP_BF16, TP_I8};
-enum { N_DTYPES = 4 };
+static const tp_dtype dtypes[] = {TP_F32, TP_F16, TP_BF16, TP_I8, TP_I4};
+enum { N_DTYPES = 5 };
 
 static void put_float(unsigned char *at, float x) {
     uint32_t bits;
@@ -51,17 +51,26 @@ static int code_of(tp_dtype dtype) {
     return 0;
 }
 
+static bool has_scales(tp_dtype dtype) {
+    return dtype == TP_I8 || dtype == TP_I4;
+}
+
+/* Bytes of one token's numbers: with int4 an odd one has half a byte to itself. */
+static size_t bytes_of_row(tp_dtype dtype, int64_t width) {
+    return dtype == TP_I4 ? (size_t)(width + 1) / 2 : (size_t)width * tp_dtype_size(dtype);
+}
+
 tp_status tp_packet_measure(const tp_packet_info *info, tp_packet_size *size) {
     if (info->n_tokens < 1 || info->n_tokens > MOST_TOKENS || info->width < 1 || info->width > WIDEST)
         return tp_fail(TP_ERR_ARGUMENT, "a packet holds 1 to %d soft tokens of width 1 to %d, not %lld of width %lld",
                        MOST_TOKENS, WIDEST, (long long)info->n_tokens, (long long)info->width);
     if (code_of(info->dtype) == 0)
-        return tp_fail(TP_ERR_ARGUMENT, "soft tokens are sent as f32, f16, bf16 or i8, not as %s",
+        return tp_fail(TP_ERR_ARGUMENT, "soft tokens are sent as f32, f16, bf16, i8 or i4, not as %s",
                        tp_dtype_name(info->dtype));
-    size_t numbers = (size_t)info->n_tokens * (size_t)info->width; /* at most 2^36 */
+    size_t n_tokens = (size_t)info->n_tokens; /* numbers: at most 2^36 */
     *size = (tp_packet_size){.header = HEADER + CHECKSUM,
-                             .scales = info->dtype == TP_I8 ? (size_t)info->n_tokens * sizeof(float) : 0,
-                             .payload = numbers * tp_dtype_size(info->dtype)};
+                             .scales = has_scales(info->dtype) ? n_tokens * sizeof(float) : 0,
+                             .payload = n_tokens * bytes_of_row(info->dtype, info->width)};
     size->total = size->header + size->scales + size->payload;
     return TP_OK;
 }
@@ -83,23 +92,30 @@ static void get_fingerprint(const unsigned char *at, char hex[33]) {
 
 /* ---- numbers ---- */
 
-/* int8: x is nearest to scale * q with scale = max |x| / 127, so that the largest number of a token is kept exactly. */
-static void encode_int8(unsigned char *scale_at, unsigned char *at, const float *row, int64_t width) {
+/* Integers: x is nearest to scale * q with scale = max |x| / most, so that the largest number of a token is kept. */
+static float scale_of(const float *row, int64_t width, int most) {
     float largest = 0;
     for (int64_t j = 0; j < width; j++) largest = fmaxf(largest, fabsf(row[j]));
-    float scale = largest / 127;
-    put_float(scale_at, scale);
-    for (int64_t j = 0; j < width; j++) {
-        long q = scale > 0 ? lrintf(row[j] / scale) : 0;
-        q = q > 127 ? 127 : q < -127 ? -127 : q; /* a subnormal scale may have been rounded down */
-        at[j] = (unsigned char)(signed char)q;
-    }
+    return largest / (float)most;
 }
 
-static void encode_row(tp_dtype dtype, unsigned char *at, const float *row, int64_t width) {
+static int quantised(float x, float scale, int most) {
+    long q = scale > 0 ? lrintf(x / scale) : 0;
+    return q > most ? most : q < -most ? -most : (int)q; /* a subnormal scale may have been rounded down */
+}
+
+/* One token's numbers to `at`, its scale (integers only) to *scale. */
+static void encode_row(tp_dtype dtype, float *scale, unsigned char *at, const float *row, int64_t width) {
+    int most = dtype == TP_I4 ? 7 : 127;
+    *scale = has_scales(dtype) ? scale_of(row, width, most) : 1;
+    if (dtype == TP_I4) memset(at, 0, bytes_of_row(dtype, width));
     for (int64_t j = 0; j < width; j++) {
         if (dtype == TP_F32)
             put_float(at + 4 * j, row[j]);
+        else if (dtype == TP_I8)
+            at[j] = (unsigned char)(signed char)quantised(row[j], *scale, most);
+        else if (dtype == TP_I4) /* the even one in the lower half */
+            at[j / 2] |= (unsigned char)((quantised(row[j], *scale, most) & 15) << 4 * (j % 2));
         else
             tp_put_le(at + 2 * j, dtype == TP_F16 ? tp_f32_to_f16(row[j]) : tp_f32_to_bf16(row[j]), 2);
     }
@@ -113,9 +129,21 @@ static float decode_number(tp_dtype dtype, const unsigned char *at, int64_t j, f
         return tp_f16_to_f32((tp_f16)tp_get_le(at + 2 * j, 2));
     case TP_BF16:
         return tp_bf16_to_f32((tp_bf16)tp_get_le(at + 2 * j, 2));
+    case TP_I4: /* two's complement in four bits */
+        return scale * (float)(((at[j / 2] >> 4 * (j % 2) & 15) ^ 8) - 8);
     default:
         return scale * (float)(signed char)at[j];
     }
+}
+
+void tp_packet_cross(tp_dtype dtype, float *soft, int64_t n_tokens, int64_t width) {
+    unsigned char *at = tp_alloc(bytes_of_row(dtype, width));
+    for (int64_t i = 0; i < n_tokens; i++) {
+        float scale, *row = soft + i * width;
+        encode_row(dtype, &scale, at, row, width);
+        for (int64_t j = 0; j < width; j++) row[j] = decode_number(dtype, at, j, scale);
+    }
+    tp_free(at);
 }
 
 /* What a number becomes on the wire must be finite too: f16 ends at 65504, bf16 rounds the last few up to infinity. */
@@ -146,13 +174,12 @@ tp_status tp_packet_encode(const float *soft, const tp_packet_info *info, unsign
     tp_put_le(p + AT_TOKENS, (uint64_t)info->n_tokens, 4);
     tp_put_le(p + AT_WIDTH, (uint64_t)info->width, 4);
     memcpy(p + AT_RECEIVER, prints, sizeof prints);
-    size_t row_bytes = (size_t)info->width * tp_dtype_size(info->dtype);
+    size_t row_bytes = bytes_of_row(info->dtype, info->width);
     for (int64_t i = 0; i < info->n_tokens; i++) {
-        unsigned char *at = p + HEADER + size.scales + (size_t)i * row_bytes;
-        if (info->dtype == TP_I8)
-            encode_int8(p + HEADER + 4 * i, at, soft + i * info->width, info->width);
-        else
-            encode_row(info->dtype, at, soft + i * info->width, info->width);
+        float scale;
+        encode_row(info->dtype, &scale, p + HEADER + size.scales + (size_t)i * row_bytes, soft + i * info->width,
+                   info->width);
+        if (size.scales > 0) put_float(p + HEADER + 4 * i, scale);
     }
     tp_put_le(p + size.total - CHECKSUM, tp_hash64(p, size.total - CHECKSUM), CHECKSUM);
     *out = p;
@@ -170,7 +197,7 @@ static tp_status read_header(const unsigned char *p, size_t n, const char *name,
         return tp_fail(TP_ERR_UNSUPPORTED, "%s: packet version is %d, %d was expected", name,
                        (int)tp_get_le(p + AT_VERSION, 2), VERSION);
     if (p[AT_DTYPE] < 1 || p[AT_DTYPE] > N_DTYPES)
-        return tp_fail(TP_ERR_FORMAT, "%s: packet type is %d, 1 (f32) to %d (i8) were expected", name, p[AT_DTYPE],
+        return tp_fail(TP_ERR_FORMAT, "%s: packet type is %d, 1 (f32) to %d (i4) were expected", name, p[AT_DTYPE],
                        N_DTYPES);
     if (p[AT_RESERVED] != 0)
         return tp_fail(TP_ERR_FORMAT, "%s: reserved byte of the packet is %d, 0 was expected", name, p[AT_RESERVED]);
@@ -196,11 +223,11 @@ tp_status tp_packet_decode(const void *bytes, size_t n, const char *name, tp_pac
     tp_packet_info read;
     tp_packet_size size;
     TP_TRY(read_header(p, n, name, &read, &size));
-    size_t row_bytes = (size_t)read.width * tp_dtype_size(read.dtype);
+    size_t row_bytes = bytes_of_row(read.dtype, read.width);
     float *out = tp_try_alloc((size_t)(read.n_tokens * read.width), sizeof *out);
     if (out == NULL) return tp_last_status();
     for (int64_t i = 0; i < read.n_tokens; i++) {
-        float scale = read.dtype == TP_I8 ? get_float(p + HEADER + 4 * i) : 1;
+        float scale = size.scales > 0 ? get_float(p + HEADER + 4 * i) : 1;
         const unsigned char *at = p + HEADER + size.scales + (size_t)i * row_bytes;
         bool fine = isfinite(scale) && scale >= 0;
         for (int64_t j = 0; fine && j < read.width; j++) {
