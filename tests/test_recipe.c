@@ -140,7 +140,7 @@ static void a_recipe_reads_back_as_it_was_written(void **state) {
 /* Keys that came later: a recipe without them is written as ever, and one with them as it was given. */
 static void later_keys_are_written_where_they_are_set(void **state) {
     (void)state;
-    tp_recipe *r = recipe_of("{\"bridge\": {\"steps\": 4, \"penalty\": 0.01}}");
+    tp_recipe *r = recipe_of("{\"bridge\": {\"kind\": \"latent_cot\", \"steps\": 4}}");
     check_not_null(r);
     assert_true(r->bridge.n_taps == 0 && r->sender.n_layers == 0 && r->optimiser.steps == -1);
     json_t *usual = tp_recipe_to_json(r);
@@ -151,9 +151,8 @@ static void later_keys_are_written_where_they_are_set(void **state) {
     json_decref(usual);
     tp_recipe_free(r);
 
-    r = recipe_of(
-        "{\"bridge\": {\"kind\": \"latent_cot\", \"steps\": 2, \"penalty\": 0.5}, \"sender\": {\"layers\": [0, 2, "
-        "5]}, \"optimiser\": {\"steps\": 0}}");
+    r = recipe_of("{\"bridge\": {\"kind\": \"latent_cot\", \"steps\": 2}, \"sender\": {\"layers\": [0, 2, "
+                  "5]}, \"optimiser\": {\"steps\": 0}}");
     check_not_null(r);
     assert_true(r->bridge.n_taps == 3 && r->sender.n_layers == 3 && r->sender.layers[1] == 2);
     tp_recipe_complete(r, 6, NULL);
@@ -164,17 +163,19 @@ static void later_keys_are_written_where_they_are_set(void **state) {
     assert_int_not_equal(tp_recipe_layer(r, 4, &layer), TP_OK);
     json_t *written = tp_recipe_to_json(r), *bridge = json_object_get(written, "bridge");
     assert_int_equal(json_integer_value(json_object_get(bridge, "steps")), 2);
-    assert_true(json_real_value(json_object_get(bridge, "penalty")) == 0.5);
     assert_int_equal(json_array_size(json_object_get(json_object_get(written, "sender"), "layers")), 3);
     assert_null(json_object_get(json_object_get(written, "sender"), "layer"));
     assert_true(json_is_integer(json_object_get(json_object_get(written, "optimiser"), "steps")));
     json_decref(written);
     tp_recipe_free(r);
 
-    r = recipe_of("{\"bridge\": {\"kind\": \"ridge\"}}"); /* solved for, not trained */
+    r = recipe_of("{\"bridge\": {\"kind\": \"ridge\", \"penalty\": 0.5}}"); /* solved for, not trained */
     check_not_null(r);
     tp_recipe_complete(r, 6, NULL);
     assert_int_equal(r->optimiser.steps, 0);
+    written = tp_recipe_to_json(r);
+    assert_true(json_real_value(json_object_get(json_object_get(written, "bridge"), "penalty")) == 0.5);
+    json_decref(written);
     tp_recipe_free(r);
 }
 
@@ -201,8 +202,10 @@ static void what_is_wrong_is_named(void **state) {
         {"{\"sender\": {\"layers\": [3, 1]}}", "from low to high at place 1"},
         {"{\"sender\": {\"layers\": [0.5]}}", "`sender.layers`"},
         {"{\"sender\": {\"layers\": 3}}", "`sender.layers`"},
-        {"{\"bridge\": {\"steps\": 0}}", "`bridge.steps`"},
-        {"{\"bridge\": {\"penalty\": 0}}", "`bridge.penalty`"},
+        {"{\"bridge\": {\"kind\": \"latent_cot\", \"steps\": 0}}", "`bridge.steps`"},
+        {"{\"bridge\": {\"kind\": \"ridge\", \"penalty\": 0}}", "`bridge.penalty`"},
+        {"{\"bridge\": {\"penalty\": 1}}", "`bridge.penalty`"}, /* another kind's */
+        {"{\"bridge\": {\"kind\": \"vq\", \"inner\": \"qformer\", \"steps\": 2}}", "`bridge.steps`"},
         {"{\"losses\": {}}", "`losses` is an object"},
         {"{\"losses\": []}", "`losses` is empty"},
         {"{\"losses\": [3]}", "`losses[0]`"},

@@ -51,7 +51,7 @@ static int tear_down(void **state) {
 static float *reference(const tp_tap *t, int64_t begins[N_TEXTS + 1]) {
     tp_tape *tape = tp_tape_new(t->math);
     tape->frozen = true;
-    int64_t d = t->sender->config.d_model;
+    int64_t d = tp_tap_width(t);
     float *all = NULL;
     begins[0] = 0;
     for (int i = 0; i < N_TEXTS; i++) {
@@ -124,6 +124,43 @@ static void memory_disk_and_none_give_the_same_bits(void **state) {
         }
         tp_free(all);
     }
+    free(path);
+}
+
+/* Several layers in one pass: side by side the bits of each by itself, in memory and on disk; a file is of its layers.
+ */
+static void several_layers_are_their_layers_side_by_side(void **state) {
+    (void)state;
+    static const int layers[] = {0, 2, 4}, others[] = {1, 2, 4};
+    char *path = tp_path_join(dir, "layers.cache");
+    int64_t begins[N_TEXTS + 1], same[N_TEXTS + 1], d = sender->config.d_model;
+    tp_tap t = tap;
+    t.layers = layers;
+    t.n_layers = 3;
+    t.layer = 4;
+    assert_int_equal(tp_tap_width(&t), 3 * d);
+    float *all = reference(&t, begins);
+    for (int l = 0; l < 3; l++) {
+        tp_tap one = tap;
+        one.layer = layers[l];
+        float *alone = reference(&one, same);
+        assert_memory_equal(begins, same, sizeof begins);
+        for (int64_t i = 0; i < begins[N_TEXTS]; i++)
+            assert_memory_equal(all + (3 * i + l) * d, alone + i * d, (size_t)d * sizeof(float));
+        tp_free(alone);
+    }
+    for (int round = 0; round < 3; round++) { /* on disk twice: the second time nothing is computed */
+        tp_state_cache *c = open_cache(&t, round < 2 ? TP_CACHE_DISK : TP_CACHE_MEMORY, 1 << 20, path);
+        check_all(c, all, begins);
+        assert_int_equal(tp_state_cache_describe(c).n_computed == 0, round == 1);
+        assert_int_equal(tp_state_cache_describe(c).bytes, begins[N_TEXTS] * 3 * d * (int64_t)sizeof(float));
+        tp_state_cache_free(c);
+    }
+    t.layers = others;
+    tp_state_cache *c = open_cache(&t, TP_CACHE_DISK, 1 << 20, path);
+    assert_int_equal(tp_state_cache_describe(c).n_kept, 0);
+    tp_state_cache_free(c);
+    tp_free(all);
     free(path);
 }
 
@@ -420,6 +457,7 @@ static void a_prompt_that_fits_is_left_alone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_disk_and_none_give_the_same_bits),
+        cmocka_unit_test(several_layers_are_their_layers_side_by_side),
         cmocka_unit_test(texts_that_were_cut_are_counted),
         cmocka_unit_test(memory_keeps_its_bound),
         cmocka_unit_test(states_depend_on_no_batch_and_no_number_of_threads),

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { MANY_CLASSES = 50 }; /* from here on the defaults are those that the originals used for 77 classes */
 
@@ -27,8 +28,6 @@ const char *const tp_recipe_code_distances[] = {"l2", "cosine", NULL};
 const char *const tp_recipe_lr_schedules[] = {"cosine", "constant", NULL};
 const char *const tp_recipe_cache_kinds[] = {"memory", "disk", "none", NULL};
 const char *const tp_recipe_maths[] = {"f32", "bf16", NULL}; /* in the order of tp_math */
-
-const double tp_usual_penalty = 0.01;
 
 const char *tp_loss_name_text(tp_loss_name name) {
     return tp_recipe_losses[name];
@@ -102,6 +101,13 @@ void tp_bridge_recipe_defaults(tp_bridge_recipe *b) {
     b->entropy = 0.1;
     b->n_levels = 8;
     for (int i = 0; i < b->n_levels; i++) b->levels[i] = 8;
+    b->steps = 4;
+    b->penalty = 0.01;
+}
+
+bool tp_bridge_recipe_uses(const tp_bridge_recipe *bridge, const char *kind) {
+    bool quantises = strcmp(bridge->kind, "vq") == 0 || strcmp(bridge->kind, "fsq") == 0;
+    return strcmp(quantises ? bridge->inner : bridge->kind, kind) == 0;
 }
 
 /* The losses of a recipe that lists none, beside those that its bridge's family has of its own. */

@@ -20,9 +20,8 @@ extern const char *const tp_recipe_lr_schedules[];
 extern const char *const tp_recipe_cache_kinds[];
 extern const char *const tp_recipe_maths[];
 
-/* Defaults of the bridge's keys that are not written where they hold. */
-enum { TP_USUAL_STEPS = 4 };
-extern const double tp_usual_penalty;
+/* Whether the bridge is of this kind, or quantises the tokens of one. */
+bool tp_bridge_recipe_uses(const tp_bridge_recipe *bridge, const char *kind);
 
 /* A loss with its default parameters, weight by the task, constant schedule. Keys that equal these are not written. */
 tp_loss_term tp_loss_default(tp_loss_name name);

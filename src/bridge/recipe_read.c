@@ -122,6 +122,9 @@ static void read_family(tp_json_reader *r, tp_bridge_recipe *bridge) {
         bridge->entropy = tp_json_real(r, "entropy", bridge->entropy, 0, 1e3);
     }
     if (fsq) read_levels(r, bridge);
+    if (tp_bridge_recipe_uses(bridge, "latent_cot")) bridge->steps = (int)tp_json_int(r, "steps", bridge->steps, 1, 64);
+    if (tp_bridge_recipe_uses(bridge, "ridge"))
+        bridge->penalty = tp_json_real(r, "penalty", bridge->penalty, 1e-12, 1e6);
 }
 
 static void read_bridge(tp_json_reader *top, tp_bridge_recipe *bridge) {
@@ -137,8 +140,6 @@ static void read_bridge(tp_json_reader *top, tp_bridge_recipe *bridge) {
     bridge->normaliser = (tp_normaliser)tp_json_choice(&r, "normaliser", TP_NORMALISER_WHITEN, tp_recipe_normalisers);
     bridge->learnable_normaliser = tp_json_bool(&r, "learnable_normaliser", false);
     bridge->scale = (tp_output_scale)tp_json_choice(&r, "scale", TP_SCALE_RMS, tp_recipe_scales);
-    bridge->steps = (int)tp_json_int(&r, "steps", TP_USUAL_STEPS, 1, 64);
-    bridge->penalty = tp_json_real(&r, "penalty", tp_usual_penalty, 1e-12, 1e6);
     bridge->injection = (tp_injection)tp_json_choice(&r, "injection", TP_INJECT_SOFT, tp_recipe_injections);
     read_family(&r, bridge);
     if (bridge->width % bridge->heads != 0)

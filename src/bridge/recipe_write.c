@@ -72,6 +72,9 @@ static void write_family(json_t *o, const tp_bridge_recipe *bridge) {
     if (vq && bridge->distance != usual.distance) put_text(o, "distance", tp_recipe_code_distances[bridge->distance]);
     if (vq && bridge->commitment != usual.commitment) put_real(o, "commitment", bridge->commitment);
     if (vq && bridge->entropy != usual.entropy) put_real(o, "entropy", bridge->entropy);
+    if (tp_bridge_recipe_uses(bridge, "latent_cot") && bridge->steps != usual.steps) put_int(o, "steps", bridge->steps);
+    if (tp_bridge_recipe_uses(bridge, "ridge") && bridge->penalty != usual.penalty)
+        put_real(o, "penalty", bridge->penalty);
     if (!fsq || (bridge->n_levels == usual.n_levels &&
                  memcmp(bridge->levels, usual.levels, (size_t)usual.n_levels * sizeof(int)) == 0))
         return;
@@ -92,8 +95,6 @@ static void write_bridge(json_t *top, const tp_bridge_recipe *bridge) {
     put_text(o, "normaliser", tp_recipe_normalisers[bridge->normaliser]);
     json_object_set_new(o, "learnable_normaliser", json_boolean(bridge->learnable_normaliser));
     put_text(o, "scale", tp_recipe_scales[bridge->scale]);
-    if (bridge->steps != TP_USUAL_STEPS) put_int(o, "steps", bridge->steps);
-    if (bridge->penalty != tp_usual_penalty) put_real(o, "penalty", bridge->penalty);
     if (bridge->injection != TP_INJECT_SOFT) put_text(o, "injection", tp_recipe_injections[bridge->injection]);
     write_family(o, bridge);
 }
