@@ -3,7 +3,8 @@
  * suite.h.
  *
  * Training is scaled by the number of updates, methods that ask a model by the test rows, those that learn from texts
- * by the training rows, and those with a sweep (which are rehearsed with very few updates) by their updates. */
+ * by the training rows. Methods with a sweep are rehearsed with two numbers of updates, which tells what an update
+ * takes and what the rest does, and with a second run, which takes over what the first has chosen. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "eval/evaluate.h"
@@ -18,7 +19,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FEW_UPDATES = 2, MORE_UPDATES = 6, TRAIN_ROWS = 256, VALID_ROWS = 16, TEST_ROWS = 16, SWEEP_UPDATES = 2 };
+enum {
+    FEW_UPDATES = 2,
+    MORE_UPDATES = 6,
+    TRAIN_ROWS = 256,
+    VALID_ROWS = 16,
+    TEST_ROWS = 16,
+    SHORT_SWEEP = 4,
+    LONG_SWEEP = 8
+};
 
 typedef struct {
     const tp_suite *suite;
@@ -39,8 +48,8 @@ static tp_dataset some_of(const tp_dataset *all, size_t n) {
     return some;
 }
 
-static tp_status time_training(const rehearsal *r, const tp_task *task, int64_t updates, const char *name,
-                               double *seconds, const volatile sig_atomic_t *stop) {
+static tp_status time_training(const rehearsal *r, const tp_task *task, int64_t updates, uint64_t seed,
+                               const char *name, double *seconds, const volatile sig_atomic_t *stop) {
     json_t *copy = tp_recipe_to_json(r->place->recipe);
     tp_recipe *recipe = tp_recipe_from_json(copy, "rehearsal");
     json_decref(copy);
@@ -48,6 +57,7 @@ static tp_status time_training(const rehearsal *r, const tp_task *task, int64_t 
     recipe->optimiser.steps = updates;
     recipe->optimiser.warmup = 0;
     recipe->quick_eval.every = 0;
+    recipe->seed += seed;
     recipe->calibration_texts = 16;
     char *out = tp_path_join(r->folder, name);
     tp_train_result result;
@@ -65,38 +75,66 @@ static tp_status time_training(const rehearsal *r, const tp_task *task, int64_t 
     return status;
 }
 
-/* The seconds that one method takes, and whether it has a sweep. */
-static tp_status time_method(const rehearsal *r, const tp_task *task, int m, double *seconds, bool *sweeps,
-                             const volatile sig_atomic_t *stop) {
+/* The seconds that one method takes for one run, or for two of one recipe, and whether it has a sweep. */
+static tp_status time_method(const rehearsal *r, const tp_task *task, int m, size_t n_runs, int64_t sweep_updates,
+                             double *seconds, bool *sweeps, const volatile sig_atomic_t *stop) {
     bool wanted[TP_MOST_METHODS] = {false};
     wanted[m] = true;
-    char *run = tp_path_join(r->folder, "more");
-    tp_results *results = NULL;
+    char *runs[2] = {tp_path_join(r->folder, "more"), tp_path_join(r->folder, "again")};
+    tp_results *results[2] = {NULL};
     double began = tp_now();
     tp_status status = tp_evaluate_runs(&(tp_evaluate_options){.task = task,
                                                                .sender = r->place->sender,
                                                                .receiver = r->place->receiver,
-                                                               .runs = (const char *const *)&run,
-                                                               .n_runs = 1,
+                                                               .runs = (const char *const *)runs,
+                                                               .n_runs = n_runs,
                                                                .wanted = wanted,
-                                                               .prompt_steps = SWEEP_UPDATES,
+                                                               .prompt_steps = sweep_updates,
                                                                .stop = stop},
-                                        &results);
+                                        results);
     *seconds = tp_now() - began;
-    const tp_method_result *found = status == TP_OK ? tp_results_get(results, tp_methods[m]) : NULL;
+    const tp_method_result *found = status == TP_OK ? tp_results_get(results[0], tp_methods[m]) : NULL;
     *sweeps = found && isfinite(found->chosen);
-    tp_results_free(results);
-    tp_free(run);
+    for (int i = 0; i < 2; i++) {
+        tp_results_free(results[i]);
+        tp_free(runs[i]);
+    }
     return status;
 }
 
-static double scale_of(const rehearsal *r, const tp_task *task, const tp_method *method, bool sweeps) {
+static double scale_of(const rehearsal *r, const tp_task *task, const tp_method *method) {
     const tp_task *whole = r->place->task;
-    int64_t updates = r->suite->prompt_steps, own = r->place->recipe->optimiser.steps;
-    if (sweeps) return (double)(updates > 0 && updates < own ? updates : own) / SWEEP_UPDATES;
     if (method->group == TP_GROUP_TRAINED || method->group == TP_GROUP_NO_MODEL)
         return (double)whole->train.n / (double)task->train.n;
     return (double)whole->test.n / (double)task->test.n;
+}
+
+/* What is spent on all updates, and on the rest, which is mostly asking about the test rows. */
+static double sweep_seconds(const rehearsal *r, const tp_task *task, double few, double more) {
+    int64_t updates = r->suite->prompt_steps, own = r->place->recipe->optimiser.steps;
+    if (updates <= 0 || updates > own) updates = own;
+    double each = fmax(more - few, 0) / (LONG_SWEEP - SHORT_SWEEP), rest = fmax(few - SHORT_SWEEP * each, 0);
+    return each * (double)updates + rest * (double)r->place->task->test.n / (double)task->test.n;
+}
+
+/* The seconds of one method for the run that leads and for one that follows, beside `nothing`, what an evaluation takes
+ * before its first method. */
+static tp_status rehearse_method(const rehearsal *r, const tp_task *task, int m, double nothing, double *leader,
+                                 double *follower, const volatile sig_atomic_t *stop) {
+    double one, both, one_longer, both_longer;
+    bool sweeps;
+    TP_TRY(time_method(r, task, m, 1, SHORT_SWEEP, &one, &sweeps, stop));
+    if (sweeps) {
+        TP_TRY(time_method(r, task, m, 2, SHORT_SWEEP, &both, &sweeps, stop));
+        TP_TRY(time_method(r, task, m, 1, LONG_SWEEP, &one_longer, &sweeps, stop));
+        TP_TRY(time_method(r, task, m, 2, LONG_SWEEP, &both_longer, &sweeps, stop));
+        *leader = sweep_seconds(r, task, fmax(one - nothing, 0), fmax(one_longer - nothing, 0)) + nothing;
+        *follower = sweep_seconds(r, task, fmax(both - one, 0), fmax(both_longer - one_longer, 0)) + nothing;
+    } else {
+        *leader = fmax(one - nothing, 0) * scale_of(r, task, tp_methods[m]) + nothing;
+        *follower = tp_methods[m]->seeded ? *leader : 0;
+    }
+    return TP_OK;
 }
 
 static tp_status rehearse(void *context, tp_progress *progress, const volatile sig_atomic_t *stop) {
@@ -107,21 +145,22 @@ static tp_status rehearse(void *context, tp_progress *progress, const volatile s
     task.train = some_of(&whole->train, rows > TRAIN_ROWS ? rows : TRAIN_ROWS);
     task.valid = some_of(&whole->valid, VALID_ROWS);
     task.test = some_of(&whole->test, TEST_ROWS);
-    double few, more, nothing, leader = 0, follower = 0;
+    double few, more, again, nothing, leader = 0, follower = 0;
     bool sweeps;
-    TP_TRY(time_training(r, &task, FEW_UPDATES, "few", &few, stop));
-    TP_TRY(time_training(r, &task, MORE_UPDATES, "more", &more, stop));
+    TP_TRY(time_training(r, &task, FEW_UPDATES, 0, "few", &few, stop));
+    TP_TRY(time_training(r, &task, MORE_UPDATES, 0, "more", &more, stop));
+    TP_TRY(time_training(r, &task, MORE_UPDATES, 1, "again", &again, stop));
     double update = fmax(more - few, 1e-4) / (MORE_UPDATES - FEW_UPDATES);
     int random = 0;
     while (tp_methods[random] != &tp_method_random) random++;
-    TP_TRY(time_method(r, &task, random, &nothing, &sweeps, stop)); /* what each evaluation takes before it begins */
+    TP_TRY(
+        time_method(r, &task, random, 1, 0, &nothing, &sweeps, stop)); /* what an evaluation takes before it begins */
     for (int m = 0; tp_methods[m]; m++) {
-        double seconds;
+        double leads, follows;
         if (!r->suite->wanted[m] || m == random) continue;
-        if (time_method(r, &task, m, &seconds, &sweeps, stop) != TP_OK) return tp_fail_context("%s", r->place->folder);
-        seconds = fmax(seconds - nothing, 0) * scale_of(r, &task, tp_methods[m], sweeps) + nothing;
-        leader += seconds;
-        if (tp_methods[m]->seeded) follower += seconds;
+        if (rehearse_method(r, &task, m, nothing, &leads, &follows, stop) != TP_OK)
+            return tp_fail_context("%s", r->place->folder);
+        leader += leads, follower += follows;
     }
     tp_progress_say(progress, "rehearsed %.9g %.9g %.9g", update * (double)r->place->recipe->optimiser.steps, leader,
                     follower);
