@@ -309,6 +309,7 @@ static void scale_gradient_backward(tp_tape *tape, tp_node *node) {
 }
 
 tp_var *tp_scale_gradient(tp_tape *tape, tp_var *x, float factor) {
+    if (factor == 1.0f) return x;
     tp_var *out = tp_var_wrap(tape, x->data, x->rows, x->cols);
     tp_node *node = tp_record(tape, scale_gradient_backward, out, (tp_var *[3]){x}, (const tp_weight *[2]){0});
     if (node) {

@@ -17,6 +17,7 @@
 
 #include "base/json.h"
 #include "bridge/latentwire_recipe.h"
+#include "bridge/recipe_regime.h"
 #include "tensor/matmul.h"
 
 #include <stdbool.h>
@@ -147,6 +148,8 @@ typedef struct tp_recipe {
     char *primer;                     /* NULL: the task's */
     tp_loss_term losses[TP_MAX_LOSSES];
     int n_losses; /* 0: lm, first_token and diversity, with their weights by the task */
+    tp_regime regime;
+    tp_cascade cascade;
     struct {
         double lr; /* 0: by the task (2e-4; 5e-4 for two classes) */
         double weight_decay, beta1, beta2, eps;

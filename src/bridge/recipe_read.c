@@ -127,7 +127,8 @@ static void read_family(tp_json_reader *r, tp_bridge_recipe *bridge) {
         bridge->penalty = tp_json_real(r, "penalty", bridge->penalty, 1e-12, 1e6);
 }
 
-static void read_bridge(tp_json_reader *top, tp_bridge_recipe *bridge) {
+static void read_bridge(tp_json_reader *top, tp_recipe *recipe) {
+    tp_bridge_recipe *bridge = &recipe->bridge;
     tp_json_reader r;
     tp_json_object(top, "bridge", &r);
     read_name(&r, "kind", bridge->kind, "perceiver");
@@ -142,6 +143,7 @@ static void read_bridge(tp_json_reader *top, tp_bridge_recipe *bridge) {
     bridge->scale = (tp_output_scale)tp_json_choice(&r, "scale", TP_SCALE_RMS, tp_recipe_scales);
     bridge->injection = (tp_injection)tp_json_choice(&r, "injection", TP_INJECT_SOFT, tp_recipe_injections);
     read_family(&r, bridge);
+    tp_growth_read(&r, &recipe->regime);
     if (bridge->width % bridge->heads != 0)
         tp_json_error(&r, "width", "is %d, a multiple of `bridge.heads` (%d) was expected", bridge->width,
                       bridge->heads);
@@ -284,12 +286,14 @@ tp_recipe *tp_recipe_from_json(json_t *value, const char *name) {
     read_models(&r, recipe);
     read_task(&r, recipe);
     read_sender(&r, recipe);
-    read_bridge(&r, &recipe->bridge);
+    read_bridge(&r, recipe);
     recipe->latentwire = tp_latentwire_recipe_read(&r);
     recipe->layout = text_field(&r, "layout", "{bos}{soft}{primer}");
     recipe->primer = text_field(&r, "primer", NULL);
     read_losses(&r, recipe);
     check_injection(&r, recipe);
+    tp_regime_read(&r, &recipe->regime);
+    tp_cascade_read(&r, &recipe->cascade);
     read_optimiser(&r, recipe);
     read_running(&r, recipe);
     recipe->math = (tp_math)tp_json_choice(&r, "math", TP_MATH_BF16, tp_recipe_maths);

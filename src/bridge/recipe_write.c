@@ -83,7 +83,8 @@ static void write_family(json_t *o, const tp_bridge_recipe *bridge) {
     for (int i = 0; i < bridge->n_levels; i++) json_array_append_new(levels, json_integer(bridge->levels[i]));
 }
 
-static void write_bridge(json_t *top, const tp_bridge_recipe *bridge) {
+static void write_bridge(json_t *top, const tp_recipe *recipe) {
+    const tp_bridge_recipe *bridge = &recipe->bridge;
     json_t *o = put_object(top, "bridge");
     put_text(o, "kind", bridge->kind);
     if (bridge->soft_tokens) put_int(o, "soft_tokens", bridge->soft_tokens);
@@ -97,6 +98,7 @@ static void write_bridge(json_t *top, const tp_bridge_recipe *bridge) {
     put_text(o, "scale", tp_recipe_scales[bridge->scale]);
     if (bridge->injection != TP_INJECT_SOFT) put_text(o, "injection", tp_recipe_injections[bridge->injection]);
     write_family(o, bridge);
+    tp_growth_write(o, &recipe->regime);
 }
 
 /* The keys of a loss's own, where they are not the default. */
@@ -169,11 +171,13 @@ json_t *tp_recipe_to_json(const tp_recipe *recipe) {
     put_text(models, "receiver", recipe->models.receiver);
     write_task(top, recipe);
     write_sender(top, recipe);
-    write_bridge(top, &recipe->bridge);
+    write_bridge(top, recipe);
     if (recipe->latentwire) json_object_set_new(top, "latentwire", tp_latentwire_recipe_to_json(recipe->latentwire));
     put_text(top, "layout", recipe->layout);
     put_text(top, "primer", recipe->primer);
     write_losses(top, recipe);
+    tp_regime_write(top, &recipe->regime);
+    tp_cascade_write(top, &recipe->cascade);
     write_optimiser(top, recipe);
     write_running(top, recipe);
     put_text(top, "math", tp_recipe_maths[recipe->math]);

@@ -173,21 +173,31 @@ int64_t tp_relay_packet_width(const tp_recipe *recipe, const tp_lm *receiver) {
     return recipe->bridge.injection == TP_INJECT_KV ? tp_lm_kv_width(&receiver->config) : receiver->config.d_model;
 }
 
+/* The soft tokens that are handed on. */
+static tp_var *in_use(const tp_relay *relay, tp_tape *tape, tp_var *soft, int64_t n) {
+    int64_t m = n > 0 ? soft->rows / n : 0, wanted = relay->tokens_in_use;
+    if (wanted == 0 || wanted >= m) return soft;
+    tp_row_ref *rows = tp_arena_alloc(tape->arena, (size_t)(n * wanted) * sizeof *rows);
+    for (int64_t i = 0; i < n * wanted; i++) rows[i] = (tp_row_ref){0, i / wanted * m + i % wanted};
+    return tp_gather(tape, &soft, 1, rows, n * wanted);
+}
+
 tp_var *tp_relay_soft(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n) {
-    return tp_bridge_forward(tape, relay->bridge, hidden, offsets, n);
+    return in_use(relay, tape, tp_bridge_forward(tape, relay->bridge, hidden, offsets, n), n);
 }
 
 tp_var *tp_relay_soft_training(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n,
                                const tp_bridge_lesson *lesson, tp_bridge_terms *terms) {
-    return tp_bridge_forward_training(tape, relay->bridge, hidden, offsets, n, lesson, terms);
+    return in_use(relay, tape, tp_bridge_forward_training(tape, relay->bridge, hidden, offsets, n, lesson, terms), n);
 }
 
 tp_status tp_relay_prompts(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *texts, int64_t n,
                            tp_prompts *prompts) {
     tp_layout_item *items = tp_arena_zalloc(tape->arena, (size_t)n * sizeof *items);
     for (int64_t i = 0; texts && i < n; i++) items[i].text = texts[i].text, items[i].len = texts[i].len;
-    TP_TRY(tp_layout_prompts(relay->layout, tape, relay->receiver, items, n, relay->recipe->bridge.soft_tokens, soft,
-                             tp_layout_injected(relay->layout), prompts, NULL));
+    int m = soft && n > 0 ? (int)(soft->rows / n) : relay->recipe->bridge.soft_tokens;
+    TP_TRY(tp_layout_prompts(relay->layout, tape, relay->receiver, items, n, m, soft, tp_layout_injected(relay->layout),
+                             prompts, NULL));
     prompts->before = tp_layout_injected(relay->layout) ? relay->head : NULL;
     prompts->adapter = relay->adapter;
     return TP_OK;

@@ -21,6 +21,7 @@ typedef struct tp_relay {
     tp_layout *layout;          /* owned; NULL without a receiver */
     tp_bridge *bridge;          /* NULL until there is one; part of `trained` */
     tp_trained_bridge *trained; /* owned */
+    int tokens_in_use;          /* only so many of the bridge's soft tokens are handed on, the first ones; 0: all */
     const tp_adapter *adapter;  /* of the receiver, while an opponent is trained that has one; NULL; borrowed */
     tp_tap tap;
     char *prompt;             /* of the sender; owned */

@@ -11,7 +11,7 @@
 
 enum { N_VALIDATIONS = 8 };
 
-/* An opponent has no bridge, hence none of the losses on one: what is left is the likelihood of the answers. */
+/* An opponent has no bridge, hence none of the losses and regimes of one: the likelihood of the answers is left. */
 static void keep_losses_of_answers(tp_recipe *recipe) {
     int n = 0;
     for (int i = 0; i < recipe->n_losses; i++) {
@@ -21,6 +21,7 @@ static void keep_losses_of_answers(tp_recipe *recipe) {
     }
     if (n == 0) recipe->losses[n++] = (tp_loss_term){.name = TP_LOSS_LM, .weight = 1};
     recipe->n_losses = n;
+    recipe->regime = tp_regime_usual;
 }
 
 tp_status tp_tuning_open(tp_tuning *t, tp_eval *eval, const char *pattern) {

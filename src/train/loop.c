@@ -95,6 +95,7 @@ static tp_status validate(run *r) {
     TP_TRY(judged);
     /* More right answers win; of equals the surer ones. */
     bool better = v.accuracy > r->best_accuracy || (v.accuracy == r->best_accuracy && v.loss < r->best_loss);
+    better = better && !v.provisional;
     if (better) {
         r->best_accuracy = v.accuracy;
         r->best_loss = v.loss;
@@ -103,7 +104,7 @@ static tp_status validate(run *r) {
         tp_status saved = r->learner->save(r->learner->context, r->o->out);
         if (saved != TP_OK) json_decref(line);
         TP_TRY(saved);
-    } else {
+    } else if (!v.provisional) {
         r->misses++;
     }
     tp_progress_say(r->o->progress, "step %lld  validation accuracy %.2f %%, loss %.4f%s", (long long)r->step,

@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 
+#include <string.h>
+
 static const tp_loss_term *find_loss(const tp_recipe *recipe, tp_loss_name name) {
     for (int i = 0; i < recipe->n_losses; i++)
         if (recipe->losses[i].name == name) return &recipe->losses[i];
@@ -27,20 +29,41 @@ static void attach_recon(tp_loss_aids *aids, const tp_relay *relay, const tp_los
         head->mean[j] = c->source_mean[j], head->inverse_std[j] = 1 / c->source_std[j];
 }
 
-/* The text as a receiver without a bridge is asked about it; an eighth of its context is left for the answer. */
-static tp_layout *teacher_layout(const tp_relay *relay, const tp_loss_term *term, const tp_task *task) {
+/* A layout in which the receiver reads texts; some of its context is left for what else it reads and says. */
+static tp_layout *text_layout(const tp_relay *relay, const char *pattern, bool injected) {
     int64_t context = relay->receiver->config.max_position_embeddings, wanted = relay->recipe->sender.max_tokens;
-    int64_t room = context > 0 ? context - context / 8 - TP_LONGEST_FREE_ANSWER : wanted;
+    int64_t rest = context / 8 + relay->recipe->bridge.soft_tokens + TP_LONGEST_FREE_ANSWER;
+    int64_t room = context <= 0 ? wanted : context > rest + 16 ? context - rest : 16;
+    return tp_layout_new(&(tp_layout_options){.pattern = pattern,
+                                              .primer = relay->recipe->primer,
+                                              .tokenizer = relay->receiver->tokenizer,
+                                              .eos = -1,
+                                              .labels = relay->label_names,
+                                              .n_labels = relay->n_labels,
+                                              .max_text_tokens = wanted < room ? wanted : room,
+                                              .truncate = relay->recipe->sender.truncate,
+                                              .injected = injected});
+}
+
+/* The text as a receiver without a bridge is asked about it. */
+static tp_layout *teacher_layout(const tp_relay *relay, const tp_loss_term *term, const tp_task *task) {
     char *pattern = tp_format("{bos}%s", term->prompt == TP_PROMPT_LABELS ? task->prompt_labels : task->prompt);
-    tp_layout *layout = tp_layout_new(&(tp_layout_options){.pattern = pattern,
-                                                           .primer = relay->recipe->primer,
-                                                           .tokenizer = relay->receiver->tokenizer,
-                                                           .eos = -1,
-                                                           .labels = relay->label_names,
-                                                           .n_labels = relay->n_labels,
-                                                           .max_text_tokens = wanted < room ? wanted : room,
-                                                           .truncate = relay->recipe->sender.truncate});
+    tp_layout *layout = text_layout(relay, pattern, false);
     tp_free(pattern);
+    return layout;
+}
+
+/* The recipe's layout with the text in a line of its own behind the soft tokens. */
+static tp_layout *layout_with_text(const tp_relay *relay) {
+    const char *pattern = relay->recipe->layout, *soft = strstr(pattern, "{soft}"), *behind = soft + strlen("{soft}");
+    if (strstr(pattern, "{text}"))
+        return tp_fail_null(TP_ERR_ARGUMENT,
+                            "recipe: `regime.text_steps` lets the receiver read texts for a while, but with the layout "
+                            "\"%s\" it always does",
+                            pattern);
+    char *with = tp_format("%.*s{text}\n%s", (int)(behind - pattern), pattern, behind);
+    tp_layout *layout = text_layout(relay, with, tp_layout_injected(relay->layout));
+    tp_free(with);
     return layout;
 }
 
@@ -55,7 +78,8 @@ tp_loss_aids *tp_loss_aids_new(const tp_relay *relay, const tp_calibration *cali
         tp_nn_linear_attach(&aids->params, &aids->bow, "heads.bow", relay->sender->config.vocab_size,
                             calibration->d_target, true, seed);
     if (distill) aids->teacher = teacher_layout(relay, distill, task);
-    if (distill == NULL || aids->teacher) return aids;
+    if (recipe->regime.text_steps > 0) aids->with_text = layout_with_text(relay);
+    if ((distill == NULL || aids->teacher) && (recipe->regime.text_steps == 0 || aids->with_text)) return aids;
     tp_loss_aids_free(aids);
     return NULL;
 }
@@ -66,5 +90,6 @@ void tp_loss_aids_free(tp_loss_aids *aids) {
     tp_free(aids->recon.mean);
     tp_free(aids->recon.inverse_std);
     tp_layout_free(aids->teacher);
+    tp_layout_free(aids->with_text);
     tp_free(aids);
 }

@@ -2,7 +2,8 @@
  *
  * `recon` and `bow` read the soft tokens through heads of their own. A head's parameters are trained with the bridge's,
  * by the same optimiser, and stand with them in the state of the run, but not in the bridge that is saved: nobody needs
- * them to relay. `distill` has a layout by which the receiver reads the text itself. */
+ * them to relay. `distill` has a layout by which the receiver reads the text itself, and a
+ * warm-up with texts another, by which it reads text and soft tokens. */
 #ifndef TP_TRAIN_LOSS_AIDS_H
 #define TP_TRAIN_LOSS_AIDS_H
 
@@ -23,9 +24,10 @@ typedef struct tp_recon_head {
 typedef struct tp_loss_aids {
     tp_params params; /* of the heads */
     tp_recon_head recon;
-    tp_nn_linear bow;   /* [the sender's vocabulary, d_receiver] */
-    double target_rms;  /* of the receiver's embeddings: what a scale of 1 means */
-    tp_layout *teacher; /* by which the receiver reads the text; NULL: no distillation */
+    tp_nn_linear bow;     /* [the sender's vocabulary, d_receiver] */
+    double target_rms;    /* of the receiver's embeddings: what a scale of 1 means */
+    tp_layout *teacher;   /* by which the receiver reads the text; NULL: no distillation */
+    tp_layout *with_text; /* the relay's, with the text behind the soft tokens; NULL: `regime.text_steps` is 0 */
 } tp_loss_aids;
 
 /* What the losses of the relay's recipe need. The statistics are copied. NULL on error. */

@@ -26,21 +26,13 @@ static float *positives(const tp_loss_context *c, bool by_label) {
     return p;
 }
 
-/* The first tokens of each example, as many as `like` has. */
-static tp_var *as_many_tokens(tp_tape *tape, tp_var *soft, const tp_var *like, int64_t n) {
-    int64_t m = soft->rows / n, wanted = like->rows / n;
-    if (m == wanted) return soft;
-    tp_row_ref *rows = tp_arena_alloc(tape->arena, (size_t)(n * wanted) * sizeof *rows);
-    for (int64_t i = 0; i < n * wanted; i++) rows[i] = (tp_row_ref){0, i / wanted * m + i % wanted};
-    return tp_gather(tape, &soft, 1, rows, n * wanted);
-}
-
 static tp_var *second_view(const tp_loss_context *c) {
     const int64_t *offsets = c->batch->offsets;
     int64_t n = c->batch->n;
     tp_var *hidden = tp_position_dropout_by(c->tape, c->batch->hidden, &offsets, n,
                                             c->relay->recipe->sender.position_dropout, "position dropout, second view");
-    return as_many_tokens(c->tape, tp_relay_soft(c->relay, c->tape, hidden, offsets, n), c->batch->soft, n);
+    tp_var *soft = tp_relay_soft(c->relay, c->tape, hidden, offsets, n);
+    return tp_scale_gradient(c->tape, soft, (float)c->relay->recipe->regime.gradient_scale);
 }
 
 tp_var *tp_loss_two_views(const tp_loss_context *c, tp_var *one, tp_var *other, double temperature) {

@@ -12,6 +12,11 @@ typedef struct tp_loss_context {
     tp_var *logits;                /* [layout->n_targets, vocab_size] */
 } tp_loss_context;
 
+/* The logits that the losses are about: as tp_answer_logits, but the receiver reads as the recipe's regime says of that
+ * step, drawn by the tape's seed and step. */
+tp_status tp_training_logits(const tp_relay *relay, tp_tape *tape, const tp_objective_batch *batch, int64_t step,
+                             tp_layout_batch *layout, tp_var **logits);
+
 /* Each gives its value, [1, 1]. */
 tp_status tp_loss_bottleneck(const tp_loss_context *c, const tp_loss_term *term, tp_var **value);
 tp_status tp_loss_contrastive(const tp_loss_context *c, const tp_loss_term *term, tp_var **value);

@@ -31,31 +31,6 @@ tp_status tp_objective_check(const tp_relay *relay) {
     return TP_OK;
 }
 
-tp_status tp_answer_logits(const tp_relay *r, tp_tape *tape, tp_var *soft, const tp_example *const *examples, int64_t n,
-                           tp_layout_batch *batch, tp_var **logits) {
-    tp_layout_item *items = tp_arena_alloc(tape->arena, (size_t)n * sizeof *items);
-    for (int64_t i = 0; i < n; i++) {
-        items[i] = (tp_layout_item){.text = examples[i]->text, .len = examples[i]->len};
-        TP_TRY(tp_relay_target(r, examples[i], tape->arena, &items[i]));
-    }
-    int m = soft ? (int)(soft->rows / n) : r->recipe->bridge.soft_tokens;
-    TP_TRY(r->prefix ? tp_layout_build_behind_prefix(r->layout, tape->arena, items, n, m, batch)
-                     : tp_layout_build(r->layout, tape->arena, items, n, m, batch));
-    tp_batch rows = {.n_sequences = n,
-                     .offsets = batch->offsets,
-                     .prefix = r->prefix,
-                     .wanted = batch->target_offsets,
-                     .adapter = r->adapter};
-    bool injects = tp_layout_injected(r->layout) && soft;
-    if (injects && tp_layout_prefix_length(r->layout) > 0 && r->prefix == NULL)
-        return tp_fail(TP_ERR_ARGUMENT, "what the layout begins with must be read before keys and values are injected");
-    if (injects) rows.injected = soft, rows.n_injected = m;
-    tp_var *x = tp_layout_input(tape, r->receiver, batch, injects ? NULL : soft);
-    *logits =
-        tp_lm_logits(tape, r->receiver, tp_lm_blocks(tape, r->receiver, x, &rows, 0, r->receiver->config.n_layers));
-    return TP_OK;
-}
-
 static double first_token_accuracy(const tp_layout_batch *batch, const tp_var *logits) {
     int64_t right = 0;
     for (int64_t s = 0; s < batch->n_sequences; s++) {
@@ -108,7 +83,7 @@ tp_status tp_objective(const tp_relay *relay, tp_tape *tape, const tp_objective_
     tp_loss_context context = {.relay = relay, .tape = tape, .batch = batch, .layout = &layout};
     tp_var *terms[TP_MAX_LOSSES];
     float weights[TP_MAX_LOSSES];
-    TP_TRY(tp_answer_logits(relay, tape, batch->soft, batch->examples, batch->n, &layout, &context.logits));
+    TP_TRY(tp_training_logits(relay, tape, batch, step, &layout, &context.logits));
     for (int i = 0; i < TP_N_LOSSES; i++) values->losses[i] = NAN;
     int n_terms = 0;
     for (int i = 0; i < recipe->n_losses; i++) {

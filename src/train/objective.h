@@ -18,7 +18,7 @@ typedef struct tp_objective_batch {
     int64_t n;
     tp_var *soft;                 /* [n * M, d_receiver]; NULL: the layout has none */
     const tp_bridge_terms *terms; /* what the bridge's family gave beside them; NULL: nothing */
-    /* What only some losses ask for (tp_objective_check says which are missing). */
+    /* What only some losses and regimes ask for. */
     const tp_loss_aids *aids;  /* heads of their own, the teacher */
     tp_var *hidden;            /* the sender's states of the texts, end to end; all of them, whatever the bridge saw */
     const int64_t *offsets;    /* [n + 1] into them */

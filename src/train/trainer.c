@@ -57,6 +57,21 @@ static json_t *identity(const run *r) {
 
 /* ---- before the first step ---- */
 
+/* The last stage must be what the bridge is used with, and must come. */
+static tp_status check_growth(const tp_recipe *recipe) {
+    const tp_regime *regime = &recipe->regime;
+    if (regime->n_stages == 0) return TP_OK;
+    const tp_growth_stage *last = &regime->grow[regime->n_stages - 1];
+    if (last->tokens != recipe->bridge.soft_tokens)
+        return tp_fail(TP_ERR_ARGUMENT, "recipe: `bridge.grow` ends with %d soft tokens, `bridge.soft_tokens` is %d",
+                       last->tokens, recipe->bridge.soft_tokens);
+    if (last->step >= recipe->optimiser.steps)
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "recipe: `bridge.grow` has all soft tokens from step %lld on, but there are only %lld",
+                       (long long)last->step, (long long)recipe->optimiser.steps);
+    return TP_OK;
+}
+
 /* Mistakes that training would not notice, or only after a long time. */
 static tp_status check(const run *r) {
     if (r->recipe->latentwire)
@@ -66,6 +81,7 @@ static tp_status check(const run *r) {
         return tp_fail(TP_ERR_ARGUMENT, "the recipe's layout \"%s\" has no place {soft}: there is nothing to train",
                        r->recipe->layout);
     TP_TRY(tp_objective_check(r->relay));
+    TP_TRY(check_growth(r->recipe));
     return tp_train_check_task(r->o->task, r->o->progress);
 }
 
@@ -162,6 +178,7 @@ static tp_status learn(void *context, int64_t number, int64_t step, tp_learned *
     int64_t n = r->recipe->optimiser.batch;
     tp_tape_reset(r->tape);
     r->tape->step = (uint64_t)number;
+    r->relay->tokens_in_use = tp_growth_tokens(&r->recipe->regime, step);
     int64_t *indices = tp_arena_alloc(r->tape->arena, (size_t)n * sizeof *indices);
     const tp_example **examples = tp_arena_alloc(r->tape->arena, (size_t)n * sizeof(const tp_example *));
     tp_sampler_batch(r->sampler, number, n, indices);
@@ -180,7 +197,7 @@ static tp_status learn(void *context, int64_t number, int64_t step, tp_learned *
     hidden = tp_position_dropout(r->tape, hidden, &offsets, n, r->recipe->sender.position_dropout);
     tp_bridge_lesson lesson = {.tokens_taught = true};
     tp_var *soft = tp_relay_soft_training(r->relay, r->tape, hidden, offsets, n, &lesson, &r->terms), *loss;
-    batch.soft = soft;
+    batch.soft = soft = tp_scale_gradient(r->tape, soft, (float)r->recipe->regime.gradient_scale);
     TP_TRY(tp_objective(r->relay, r->tape, &batch, step, &loss, &out->values));
     tp_backward(r->tape, loss, 1.0f);
     out->signs = (tp_vital_signs){.soft = soft->data, .n = n, .width = soft->rows / n * soft->cols};
@@ -197,7 +214,9 @@ static tp_status validate(void *context, tp_validation *result, json_t *line) {
     const run *r = context;
     (void)line;
     const tp_dataset *valid = &r->o->task->valid;
-    return tp_validate(r->relay, r->valid_states, valid, (int64_t)valid->n, result);
+    TP_TRY(tp_validate(r->relay, r->valid_states, valid, (int64_t)valid->n, result));
+    result->provisional = r->relay->tokens_in_use > 0 && r->relay->tokens_in_use < r->recipe->bridge.soft_tokens;
+    return TP_OK;
 }
 
 static tp_status look(void *context, int64_t step, tp_quick_look *look) {

@@ -7,8 +7,9 @@
 
 typedef struct tp_validation {
     int64_t n;
-    double accuracy; /* of the likeliest label; free answers: share whose first gold answer is written word for word */
-    double loss;     /* mean negative log-likelihood of the right label's (the first gold) answer, nats */
+    double accuracy;  /* of the likeliest label; free answers: share whose first gold answer is written word for word */
+    double loss;      /* mean negative log-likelihood of the right label's (the first gold) answer, nats */
+    bool provisional; /* the bridge was not used as it will be (it is still growing): never the best of a run */
 } tp_validation;
 
 /* The first n rows of the set, whose states the cache gives. */
