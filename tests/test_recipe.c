@@ -222,6 +222,11 @@ static void what_is_wrong_is_named(void **state) {
         {"{\"losses\": [{\"name\": \"lm\", \"schedule\": {\"from\": 2}}]}", "`losses[0].schedule.kind`"},
         {"{\"losses\": [{\"name\": \"lm\", \"schedule\": {\"kind\": \"window\", \"from\": 5, \"to\": 5}}]}",
          "`losses[0].schedule.to`"},
+        {"{\"bridge\": {\"grow\": [[1, 2]]}}", "`bridge.grow`"},
+        {"{\"bridge\": {\"grow\": [[0, 2], [5, 2]]}}", "`bridge.grow`"},
+        {"{\"bridge\": {\"grow\": [[0, 2], 5]}}", "`bridge.grow`"},
+        {"{\"regime\": {\"mask_answers\": 1.5}}", "`regime.mask_answers`"},
+        {"{\"cascade\": {\"restart\": 1}}", "`cascade.restart`"},
         {"{\"optimiser\": {\"learning_rate\": 1}}", "`optimiser.learning_rate`"},
         {"{\"optimiser\": {\"lr\": 0}}", "`optimiser.lr`"},
         {"{\"task\": {\"name\": \"trec\", \"train_file\": \"x\"}}", "`task.train_file`"},
@@ -282,6 +287,39 @@ static void losses_have_keys_of_their_own(void **state) {
     tp_recipe_free(r);
 }
 
+/* What changes training is off and unwritten by default, and written when it is on. */
+static void regimes_are_written_when_they_are_on(void **state) {
+    (void)state;
+    tp_recipe *r = recipe_of("{}");
+    check_not_null(r);
+    json_t *written = tp_recipe_to_json(r);
+    assert_null(json_object_get(written, "regime"));
+    assert_null(json_object_get(written, "cascade"));
+    assert_null(json_object_get(json_object_get(written, "bridge"), "grow"));
+    assert_true(r->regime.gradient_scale == 1 && r->regime.n_stages == 0 && r->cascade.restarts == 0);
+    json_decref(written);
+    tp_recipe_free(r);
+    const char *text = "{\"bridge\": {\"grow\": [[0, 2], [500, 4], [1000, 8]]}, \"regime\": {\"mask_answers\": 0.25,"
+                       " \"mask_with\": \"noise\", \"gradient_scale\": 3.0, \"text_steps\": 7, \"text_share\": 0.75},"
+                       " \"cascade\": {\"restarts\": 3, \"seeds\": 0, \"collapse\": false}}";
+    r = recipe_of(text);
+    check_not_null(r);
+    written = tp_recipe_to_json(r);
+    json_t *given = tp_json_load_bytes(text, strlen(text), "given");
+    assert_true(json_equal(json_object_get(given, "regime"), json_object_get(written, "regime")));
+    assert_true(json_equal(json_object_get(given, "cascade"), json_object_get(written, "cascade")));
+    assert_true(json_equal(json_object_get(json_object_get(given, "bridge"), "grow"),
+                           json_object_get(json_object_get(written, "bridge"), "grow")));
+    const struct {
+        int64_t step;
+        int tokens;
+    } cases[] = {{0, 2}, {499, 2}, {500, 4}, {1000, 8}, {5000, 8}};
+    for (int i = 0; i < 5; i++) assert_int_equal(tp_growth_tokens(&r->regime, cases[i].step), cases[i].tokens);
+    json_decref(given);
+    json_decref(written);
+    tp_recipe_free(r);
+}
+
 static void losses_follow_their_schedules(void **state) {
     (void)state;
     const tp_loss_term constant = {.weight = 2},
@@ -327,6 +365,7 @@ int main(void) {
         cmocka_unit_test(later_keys_are_written_where_they_are_set),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(losses_have_keys_of_their_own),
+        cmocka_unit_test(regimes_are_written_when_they_are_on),
         cmocka_unit_test(losses_follow_their_schedules),
         cmocka_unit_test(a_file_is_named_by_its_stem),
     };

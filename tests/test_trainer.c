@@ -1,7 +1,7 @@
 /* train/trainer: a run that was stopped, killed between any two files, or out of disk ends with the bytes of one that
  * was not; the folder holds the best bridge and nothing of other runs; what cannot be trained is refused with a
  * sentence. */
-#include "tiny_training.h"
+#include "tiny_runs.h"
 
 #include "bridge/relay.h"
 #include "train/validate.h"
@@ -9,83 +9,6 @@
 #include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
-
-static tiny_stage stage;
-
-static int set_up(void **state) {
-    (void)state;
-    stage = tiny_stage_make();
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    tiny_stage_free(&stage);
-    return 0;
-}
-
-static const char *in_dir(const char *name) {
-    static char path[4][4096];
-    static int next;
-    next = (next + 1) % 4;
-    snprintf(path[next], sizeof path[next], "%s/%s", stage.dir, name);
-    return path[next];
-}
-
-static char said[1 << 16]; /* what the last run said */
-
-/* Trains in the folder, with a recipe changed by the JSON text, up to a step (0: to the end). */
-static tp_status train_on(const tp_task *t, const tp_lm *s, const tp_lm *r, const char *out, const char *changes,
-                          int64_t stop_at, tp_train_result *result) {
-    tp_recipe *recipe = tiny_recipe(changes);
-    tiny_watcher watcher = {.stop_at = stop_at};
-    tp_progress *progress = tiny_progress(&watcher);
-    tp_status status = tp_train(&(tp_train_options){.recipe = recipe,
-                                                    .sender = s,
-                                                    .receiver = r,
-                                                    .task = t,
-                                                    .out = out,
-                                                    .save_every = 12,
-                                                    .stop = &watcher.stop,
-                                                    .progress = progress},
-                                result);
-    tp_progress_free(progress);
-    snprintf(said, sizeof said, "%s", watcher.said.data ? watcher.said.data : "");
-    tp_str_free(&watcher.said);
-    tp_recipe_free(recipe);
-    return status;
-}
-
-static tp_status train(const char *out, const char *changes, int64_t stop_at, tp_train_result *result) {
-    return train_on(stage.task, stage.sender, stage.receiver, out, changes, stop_at, result);
-}
-
-static void check_train(const char *out, const char *changes) {
-    tp_train_result result;
-    check_ok(train(out, changes, 0, &result));
-}
-
-static void check_stop(const char *out, const char *changes, int64_t step) {
-    tp_train_result result;
-    assert_int_equal(train(out, changes, step, &result), TP_ERR_CANCELLED);
-    char words[64];
-    snprintf(words, sizeof words, "stopped at step %lld;", (long long)step);
-    assert_non_null(strstr(tp_last_error(), words));
-}
-
-static void shell(const char *format, ...) {
-    char command[9000];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    assert_int_equal(system(command), 0);
-}
-
-static void check_error(tp_status status, const char *words) {
-    assert_int_not_equal(status, TP_OK);
-    if (strstr(tp_last_error(), words) == NULL) fail_msg("\"%s\" does not say \"%s\"", tp_last_error(), words);
-}
 
 /* ---- what a run gives ---- */
 

@@ -1,28 +1,14 @@
-/* What the tests of the objective share: a stage with the tiny pair, relays with an untrained bridge on it, the
+/* What the tests of the objective share: relays with an untrained bridge on the stage, the
  * objective of a few validation rows, and its gradient held against central differences. */
 #ifndef TP_TESTS_TINY_OBJECTIVE_H
 #define TP_TESTS_TINY_OBJECTIVE_H
 
-#include "tiny_training.h"
+#include "tiny_runs.h"
 
 #include "train/objective.h"
 #include "train/states.h"
 
 #include <math.h>
-
-static tiny_stage stage;
-
-static inline int set_up(void **state) {
-    (void)state;
-    stage = tiny_stage_make();
-    return 0;
-}
-
-static inline int tear_down(void **state) {
-    (void)state;
-    tiny_stage_free(&stage);
-    return 0;
-}
 
 /* A relay with an untrained bridge, whose parameters are larger than new ones so that all of them matter. */
 static inline tp_relay *make_relay(const char *changes) {
