@@ -1,5 +1,6 @@
-/* bridge/vq, bridge/fsq, bridge/codes: outputs, codes, losses and all gradients against PyTorch (tools/reference/
- * discrete_reference.py), codes there and back bit for bit, sizes in bits, and what is refused. */
+/* bridge/vq, bridge/fsq, bridge/diffusion: outputs, codes, losses and all gradients against PyTorch (tools/reference/
+ * discrete_reference.py, diffusion_reference.py); bridge/codes: there and back bit for bit, sizes in bits, and what is
+ * refused. */
 #include "check.h"
 
 #include "base/mem.h"
@@ -8,7 +9,9 @@
 
 #include <math.h>
 
-#define FIXTURE TP_SOURCE_DIR "/tests/fixtures/bridge/discrete.safetensors"
+#define DISCRETE       TP_SOURCE_DIR "/tests/fixtures/bridge/discrete.safetensors"
+#define DIFFUSION      TP_SOURCE_DIR "/tests/fixtures/bridge/diffusion.safetensors"
+#define DIFFUSION_KEYS "{\"kind\": \"diffusion\", \"steps\": 4, \"ffn_multiple\": 2, \"conditioning\": "
 
 enum { D_SOURCE = 5, D_TARGET = 6, M = 3, TOKENS = 2 * M };
 static const int64_t offsets[] = {0, 3, 5};
@@ -70,38 +73,52 @@ static tp_var *weighted(tp_tape *tape, tp_var *y, const float *g) {
 }
 
 static const struct {
-    const char *name, *section;
+    const char *name, *section, *file;
     tp_loss_name loss;
 } cases[] = {
-    {"vq.l2", "{\"kind\": \"vq\", \"codes\": 7}", TP_LOSS_VQ},
-    {"vq.cosine", "{\"kind\": \"vq\", \"codes\": 7, \"distance\": \"cosine\"}", TP_LOSS_VQ},
-    {"fsq", "{\"kind\": \"fsq\", \"levels\": [8, 8, 5, 2]}", TP_LOSS_FSQ},
+    {"vq.l2", "{\"kind\": \"vq\", \"codes\": 7}", DISCRETE, TP_LOSS_VQ},
+    {"vq.cosine", "{\"kind\": \"vq\", \"codes\": 7, \"distance\": \"cosine\"}", DISCRETE, TP_LOSS_VQ},
+    {"fsq", "{\"kind\": \"fsq\", \"levels\": [8, 8, 5, 2]}", DISCRETE, TP_LOSS_FSQ},
+    {"pooled", DIFFUSION_KEYS "\"pooled\"}", DIFFUSION, TP_LOSS_FLOW},
+    {"cross", DIFFUSION_KEYS "\"cross\"}", DIFFUSION, TP_LOSS_FLOW},
+    {"hybrid", DIFFUSION_KEYS "\"hybrid\"}", DIFFUSION, TP_LOSS_FLOW},
 };
-enum { N_CASES = sizeof cases / sizeof *cases };
+enum { N_CASES = sizeof cases / sizeof *cases, N_DISCRETE = 3 };
 
-static void quantisers_agree_with_pytorch_in_values_codes_and_all_gradients(void **state) {
+static void check_codes(tp_tape *tape, const tp_bridge *b, const case_file *c, tp_var *hidden) {
+    const int32_t *codes;
+    int parts;
+    if (b->family->encode == NULL) return;
+    check_ok(tp_bridge_encode(tape, b, hidden, offsets, 2, &codes, &parts));
+    assert_memory_equal(codes, stored(c, "", "codes")->data, (size_t)(TOKENS * parts) * sizeof *codes);
+}
+
+static void families_agree_with_pytorch_in_values_codes_and_all_gradients(void **state) {
     (void)state;
-    tp_safetensors *file = tp_safetensors_open(FIXTURE);
-    check_not_null(file);
     for (int k = 0; k < N_CASES; k++) {
+        tp_safetensors *file = tp_safetensors_open(cases[k].file);
+        check_not_null(file);
         case_file c = {file, cases[k].name};
         tp_bridge *b = make(cases[k].section, D_SOURCE, D_TARGET, 1);
         check_not_null(b);
         tp_bridge_visit(b, load, &c);
         tp_tape *tape = tp_tape_new(TP_MATH_F32);
-        const float *rows = stored(&c, "", "hidden")->data;
-        tp_var *hidden = tp_var_leaf(tape, rows, 5, D_SOURCE);
+        tape->seed = 5;
+        tape->step = 9;
+        tp_var *hidden = tp_var_leaf(tape, stored(&c, "", "hidden")->data, 5, D_SOURCE);
         tp_bridge_terms terms;
-        tp_var *soft = tp_bridge_forward_training(tape, b, hidden, offsets, 2, &(tp_bridge_lesson){0}, &terms);
+        tp_bridge_lesson lesson = {.tokens_taught = true};
+        if (cases[k].loss == TP_LOSS_FLOW) {
+            lesson.targets = tp_var_new(tape, TOKENS, D_TARGET);
+            memcpy(lesson.targets->data, stored(&c, "", "targets")->data, TOKENS * D_TARGET * sizeof(float));
+        }
+        tp_var *soft = tp_bridge_forward_training(tape, b, hidden, offsets, 2, &lesson, &terms);
         tp_var *own = terms.losses[cases[k].loss];
         assert_int_equal(soft->rows, TOKENS);
         assert_true(relative_error(soft->data, stored(&c, "", "output")) < 1e-5);
         assert_true(relative_error(own->data, stored(&c, "", "own_loss")) < 1e-5);
         for (int i = 0; i < TP_N_LOSSES; i++) assert_int_equal(terms.losses[i] != NULL, i == (int)cases[k].loss);
-        const int32_t *codes;
-        int parts;
-        check_ok(tp_bridge_encode(tape, b, hidden, offsets, 2, &codes, &parts));
-        assert_memory_equal(codes, stored(&c, "", "codes")->data, (size_t)(TOKENS * parts) * sizeof *codes);
+        check_codes(tape, b, &c, hidden);
 
         tp_var *both[] = {weighted(tape, soft, stored(&c, "", "output_grad")->data), own};
         tp_backward(tape, tp_weighted_sum(tape, both, (const float[]){1, 0.7f}, 2), 1);
@@ -113,8 +130,58 @@ static void quantisers_agree_with_pytorch_in_values_codes_and_all_gradients(void
         }
         tp_tape_free(tape);
         tp_bridge_free(b);
+        tp_safetensors_close(file);
     }
+}
+
+/* The reference was given the numbers of the product's own streams. */
+static void the_reference_saw_the_products_noise(void **state) {
+    (void)state;
+    tp_safetensors *file = tp_safetensors_open(DIFFUSION);
+    check_not_null(file);
+    float noise[2 * M * D_TARGET], times[2];
+    tp_rng rng = tp_rng_stream(0, "diffusion", 0);
+    tp_rng_fill_normal(&rng, noise, M * D_TARGET, 1);
+    assert_memory_equal(noise, tp_safetensors_find(file, "noise")->data, M * D_TARGET * sizeof *noise);
+    rng = tp_rng_stream(5, "flow", 9);
+    for (int i = 0; i < 2; i++) times[i] = (float)tp_rng_uniform(&rng);
+    tp_rng_fill_normal(&rng, noise, TOKENS * D_TARGET, 1);
+    assert_memory_equal(times, tp_safetensors_find(file, "times")->data, sizeof times);
+    assert_memory_equal(noise, tp_safetensors_find(file, "flow_noise")->data, sizeof noise);
     tp_safetensors_close(file);
+}
+
+/* A flow's noise is another at each step and each time it is asked for; without a lesson there is no such loss, and
+ * without a loss on the soft tokens no gradient comes from them. */
+static void a_flow_is_taught_with_new_noise_and_only_as_asked(void **state) {
+    (void)state;
+    float rows[5 * 20], targets[TOKENS * 28], losses[4];
+    tp_bridge *b = make(DIFFUSION_KEYS "\"hybrid\"}", 20, 28, 3);
+    check_not_null(b);
+    tp_rng rng = tp_rng_stream(9, "rows", 0);
+    tp_rng_fill_normal(&rng, rows, 5 * 20, 1.5);
+    tp_rng_fill_normal(&rng, targets, TOKENS * 28, 1);
+    tp_tape *tape = tp_tape_new(TP_MATH_F32);
+    for (int run = 0; run < 4; run++) { /* the same twice, then another step, another call */
+        tape->step = run == 2 ? 8 : 7;
+        tape->n_masks = run == 3 ? 1 : 0;
+        tp_bridge_terms terms;
+        tp_bridge_lesson lesson = {.targets = tp_var_wrap(tape, targets, TOKENS, 28)};
+        tp_var *soft = tp_bridge_forward_training(tape, b, tp_var_leaf(tape, rows, 5, 20), offsets, 2, &lesson, &terms);
+        losses[run] = terms.losses[TP_LOSS_FLOW]->data[0];
+        assert_true(terms.losses[TP_LOSS_FLOW]->wants_grad);
+        assert_int_equal(tape->frozen, false);
+        tp_tape *other = tp_tape_new(TP_MATH_F32); /* what is looked at is what inference gives */
+        other->frozen = true;
+        const tp_var *used = tp_bridge_forward(other, b, tp_var_wrap(other, rows, 5, 20), offsets, 2);
+        assert_memory_equal(soft->data, used->data, (size_t)(soft->rows * soft->cols) * sizeof(float));
+        tp_tape_free(other);
+        tp_bridge_forward_training(tape, b, tp_var_leaf(tape, rows, 5, 20), offsets, 2, &(tp_bridge_lesson){0}, &terms);
+        assert_null(terms.losses[TP_LOSS_FLOW]);
+    }
+    assert_true(losses[0] == losses[1] && losses[0] != losses[2] && losses[0] != losses[3]);
+    tp_tape_free(tape);
+    tp_bridge_free(b);
 }
 
 /* Hidden states of some sequences, the same each time. */
@@ -127,7 +194,7 @@ static void codes_decode_to_the_same_bits_and_training_sends_what_inference_does
     (void)state;
     float rows[5 * 20];
     fill(rows, 5 * 20);
-    for (int k = 0; k < N_CASES; k++) {
+    for (int k = 0; k < N_DISCRETE; k++) {
         tp_bridge *b = make(cases[k].section, 20, 28, 3);
         check_not_null(b);
         tp_tape *tape = tp_tape_new(TP_MATH_F32);
@@ -256,8 +323,12 @@ static void keys_belong_to_their_family(void **state) {
         {"{\"kind\": \"fsq\", \"levels\": [8, 1]}", "", "bridge.levels"},
         {"{\"kind\": \"fsq\", \"levels\": [8, \"x\"]}", "", "bridge.levels"},
         {"{\"kind\": \"vq\", \"codes\": 1}", "", "bridge.codes"},
+        {DIFFUSION_KEYS "\"pooled\"}", "conditioning steps", NULL},
+        {"{\"kind\": \"diffusion\", \"conditioning\": \"hybrid\", \"steps\": 10}", "", NULL},
+        {DIFFUSION_KEYS "\"mean\"}", "", "bridge.conditioning"},
     };
-    static const char *const keys[] = {"inner", "codes", "distance", "commitment", "entropy", "levels"};
+    static const char *const keys[] = {"inner",   "codes",  "distance",     "commitment",
+                                       "entropy", "levels", "conditioning", "steps"};
     for (size_t t = 0; t < sizeof tries / sizeof *tries; t++) {
         json_t *top = json_object();
         json_object_set_new(top, "bridge", json_loads(tries[t].text, 0, NULL));
@@ -270,7 +341,7 @@ static void keys_belong_to_their_family(void **state) {
         }
         check_not_null(r);
         json_t *once = tp_recipe_to_json(r), *bridge = json_object_get(once, "bridge");
-        for (int i = 0; i < 6; i++) {
+        for (int i = 0; i < 8; i++) {
             bool kept = json_object_get(bridge, keys[i]) != NULL;
             if (kept != (strstr(tries[t].kept, keys[i]) != NULL)) fail_msg("%s: %s", tries[t].text, keys[i]);
         }
@@ -297,7 +368,9 @@ static void keys_belong_to_their_family(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(quantisers_agree_with_pytorch_in_values_codes_and_all_gradients),
+        cmocka_unit_test(families_agree_with_pytorch_in_values_codes_and_all_gradients),
+        cmocka_unit_test(the_reference_saw_the_products_noise),
+        cmocka_unit_test(a_flow_is_taught_with_new_noise_and_only_as_asked),
         cmocka_unit_test(codes_decode_to_the_same_bits_and_training_sends_what_inference_does),
         cmocka_unit_test(the_nearest_code_is_chosen),
         cmocka_unit_test(usage_counts_codes_and_their_perplexity),

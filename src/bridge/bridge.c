@@ -11,10 +11,19 @@
 /* The eps of the fixture: embeddings are of the order 0.02, their mean squares of 4e-4. */
 static const float rms_eps = 1e-6f;
 
-const tp_bridge_family *const tp_bridge_families[] = {
-    &tp_bridge_perceiver,       &tp_bridge_linear,  &tp_bridge_mean_mlp,    &tp_bridge_weighted_pool,
-    &tp_bridge_cross_attention, &tp_bridge_qformer, &tp_bridge_transformer, &tp_bridge_latent_cot,
-    &tp_bridge_ridge,           &tp_bridge_vq,      &tp_bridge_fsq,         NULL};
+const tp_bridge_family *const tp_bridge_families[] = {&tp_bridge_perceiver,
+                                                      &tp_bridge_linear,
+                                                      &tp_bridge_mean_mlp,
+                                                      &tp_bridge_weighted_pool,
+                                                      &tp_bridge_cross_attention,
+                                                      &tp_bridge_qformer,
+                                                      &tp_bridge_transformer,
+                                                      &tp_bridge_latent_cot,
+                                                      &tp_bridge_ridge,
+                                                      &tp_bridge_vq,
+                                                      &tp_bridge_fsq,
+                                                      &tp_bridge_diffusion,
+                                                      NULL};
 
 static int64_t n_taps(const tp_bridge_recipe *recipe) {
     return recipe->n_taps > 1 ? recipe->n_taps : 1;

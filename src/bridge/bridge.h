@@ -76,7 +76,7 @@ typedef struct tp_bridge_family {
 
 extern const tp_bridge_family tp_bridge_perceiver, tp_bridge_linear, tp_bridge_mean_mlp, tp_bridge_weighted_pool,
     tp_bridge_cross_attention, tp_bridge_qformer, tp_bridge_transformer, tp_bridge_latent_cot, tp_bridge_ridge,
-    tp_bridge_vq, tp_bridge_fsq;
+    tp_bridge_vq, tp_bridge_fsq, tp_bridge_diffusion;
 
 /* The family of that name; NULL with an error that names `key` of the recipe if there is none. */
 const tp_bridge_family *tp_bridge_family_find(const char *name, const char *key);

@@ -25,6 +25,7 @@ const char *const tp_recipe_normalisers[] = {"whiten", "none", NULL};
 const char *const tp_recipe_scales[] = {"rms", "tanh", NULL};
 const char *const tp_recipe_injections[] = {"soft", "kv", NULL};
 const char *const tp_recipe_code_distances[] = {"l2", "cosine", NULL};
+const char *const tp_recipe_conditionings[] = {"hybrid", "pooled", "cross", NULL};
 const char *const tp_recipe_lr_schedules[] = {"cosine", "constant", NULL};
 const char *const tp_recipe_cache_kinds[] = {"memory", "disk", "none", NULL};
 const char *const tp_recipe_maths[] = {"f32", "bf16", NULL}; /* in the order of tp_math */
@@ -99,9 +100,10 @@ void tp_bridge_recipe_defaults(tp_bridge_recipe *b) {
     b->distance = TP_CODES_L2;
     b->commitment = 0.25;
     b->entropy = 0.1;
+    b->conditioning = TP_CONDITION_HYBRID;
     b->n_levels = 8;
     for (int i = 0; i < b->n_levels; i++) b->levels[i] = 8;
-    b->steps = 4;
+    b->steps = strcmp(b->kind, "diffusion") == 0 ? 10 : 4;
     b->penalty = 0.01;
 }
 

@@ -69,7 +69,7 @@ typedef struct tp_loss_term {
     double factor;           /* bottleneck 100 */
     double temperature;      /* contrastive 0.07, distill 1 */
     tp_positives positives;  /* contrastive */
-    tp_anchor_target target; /* anchor */
+    tp_anchor_target target; /* anchor, flow */
     tp_distance distance;    /* anchor cosine, recon mse */
     tp_recon_target of;      /* recon */
     tp_sender_prompt prompt; /* distill: how the teacher is asked; labels */
@@ -88,6 +88,12 @@ typedef enum tp_code_distance { TP_CODES_L2, TP_CODES_COSINE } tp_code_distance;
 
 enum { TP_MAX_LEVELS = 64 };
 
+typedef enum tp_conditioning {                      /* what a diffusion knows of the sender's states */
+                               TP_CONDITION_HYBRID, /* a learned query's summary, and all of them */
+                               TP_CONDITION_POOLED, /* their mean */
+                               TP_CONDITION_CROSS,  /* all of them, by cross-attention */
+} tp_conditioning;
+
 /* What describes a bridge by itself: all that tp_bridge_new needs beside widths, statistics and a seed. */
 typedef struct tp_bridge_recipe {
     char kind[32];    /* the family: "perceiver" (tp_bridge_families lists them) */
@@ -100,7 +106,8 @@ typedef struct tp_bridge_recipe {
     tp_normaliser normaliser;
     bool learnable_normaliser; /* train its four vectors too */
     tp_output_scale scale;
-    int steps;      /* latent_cot: how often the blocks are run through; divides soft_tokens */
+    int steps;      /* latent_cot: how often the blocks are run through, divides soft_tokens (4); diffusion: steps from
+                       noise to soft tokens (10) */
     double penalty; /* ridge: of its weights, relative to the mean variance of an input */
     int n_taps;     /* layers of the sender whose states it gets side by side; 0 or 1: one (no key of its own: it is the
                        length of `sender.layers`) */
@@ -113,6 +120,7 @@ typedef struct tp_bridge_recipe {
     double entropy;            /* vq: of the bonus for using all codes evenly (0.1) */
     int levels[TP_MAX_LEVELS]; /* fsq: of each dimension (8 of 8 each) */
     int n_levels;
+    tp_conditioning conditioning; /* diffusion */
 } tp_bridge_recipe;
 
 /* Defaults of a family's own keys, into the fields "what only some families have". */

@@ -16,6 +16,7 @@ extern const char *const tp_recipe_normalisers[];
 extern const char *const tp_recipe_scales[];
 extern const char *const tp_recipe_injections[];
 extern const char *const tp_recipe_code_distances[];
+extern const char *const tp_recipe_conditionings[];
 extern const char *const tp_recipe_lr_schedules[];
 extern const char *const tp_recipe_cache_kinds[];
 extern const char *const tp_recipe_maths[];

@@ -122,9 +122,14 @@ static void read_family(tp_json_reader *r, tp_bridge_recipe *bridge) {
         bridge->entropy = tp_json_real(r, "entropy", bridge->entropy, 0, 1e3);
     }
     if (fsq) read_levels(r, bridge);
-    if (tp_bridge_recipe_uses(bridge, "latent_cot")) bridge->steps = (int)tp_json_int(r, "steps", bridge->steps, 1, 64);
+    bool diffusion = strcmp(bridge->kind, "diffusion") == 0;
+    if (diffusion || tp_bridge_recipe_uses(bridge, "latent_cot"))
+        bridge->steps = (int)tp_json_int(r, "steps", bridge->steps, 1, 64);
     if (tp_bridge_recipe_uses(bridge, "ridge"))
         bridge->penalty = tp_json_real(r, "penalty", bridge->penalty, 1e-12, 1e6);
+    if (diffusion)
+        bridge->conditioning =
+            (tp_conditioning)tp_json_choice(r, "conditioning", (int)bridge->conditioning, tp_recipe_conditionings);
 }
 
 static void read_bridge(tp_json_reader *top, tp_recipe *recipe) {
@@ -164,6 +169,9 @@ static void read_loss_parameters(tp_json_reader *r, tp_loss_term *t) {
     case TP_LOSS_ANCHOR:
         t->target = (tp_anchor_target)tp_json_choice(r, "target", (int)t->target, tp_recipe_anchor_targets);
         t->distance = (tp_distance)tp_json_choice(r, "distance", (int)t->distance, tp_recipe_distances);
+        break;
+    case TP_LOSS_FLOW:
+        t->target = (tp_anchor_target)tp_json_choice(r, "target", (int)t->target, tp_recipe_anchor_targets);
         break;
     case TP_LOSS_ALIGN:
         t->tokens = (int)tp_json_int(r, "tokens", t->tokens, 1, 4096);

@@ -72,9 +72,13 @@ static void write_family(json_t *o, const tp_bridge_recipe *bridge) {
     if (vq && bridge->distance != usual.distance) put_text(o, "distance", tp_recipe_code_distances[bridge->distance]);
     if (vq && bridge->commitment != usual.commitment) put_real(o, "commitment", bridge->commitment);
     if (vq && bridge->entropy != usual.entropy) put_real(o, "entropy", bridge->entropy);
-    if (tp_bridge_recipe_uses(bridge, "latent_cot") && bridge->steps != usual.steps) put_int(o, "steps", bridge->steps);
+    bool diffusion = strcmp(bridge->kind, "diffusion") == 0;
+    if ((diffusion || tp_bridge_recipe_uses(bridge, "latent_cot")) && bridge->steps != usual.steps)
+        put_int(o, "steps", bridge->steps);
     if (tp_bridge_recipe_uses(bridge, "ridge") && bridge->penalty != usual.penalty)
         put_real(o, "penalty", bridge->penalty);
+    if (diffusion && bridge->conditioning != usual.conditioning)
+        put_text(o, "conditioning", tp_recipe_conditionings[bridge->conditioning]);
     if (!fsq || (bridge->n_levels == usual.n_levels &&
                  memcmp(bridge->levels, usual.levels, (size_t)usual.n_levels * sizeof(int)) == 0))
         return;

@@ -1,7 +1,7 @@
 /* Losses that hold soft tokens against rows of the receiver's embeddings, and what they share. `anchor` pulls the mean
  * soft token towards the mean embedding of the answer or of the question; `align` teaches the first soft tokens to be
  * the answer's first embeddings. Both keep soft tokens where the receiver's words are. */
-#include "bridge/prompt.h"
+#include "train/lesson.h"
 #include "train/losses.h"
 
 #include <string.h>
@@ -44,11 +44,7 @@ static tp_status question_tokens(const tp_loss_context *c, int64_t *offsets, int
     tp_status status = TP_OK;
     offsets[0] = 0;
     for (int64_t i = 0; i < c->batch->n && status == TP_OK; i++) {
-        const tp_example *e = c->batch->examples[i];
-        status = tp_prompt_encode(c->relay->receiver->tokenizer, "{text}", e->text, e->len,
-                                  c->relay->recipe->sender.max_tokens, c->relay->recipe->sender.truncate,
-                                  TP_TOKENS_PLAIN, &ids, NULL);
-        if ((int64_t)ids.len == offsets[i]) tp_ids_append(&ids, tp_layout_eos(c->relay->layout)); /* an empty text */
+        status = tp_question_tokens(c->relay, c->batch->examples[i], &ids);
         offsets[i + 1] = (int64_t)ids.len;
     }
     *out = tp_arena_alloc(c->tape->arena, (ids.len + 1) * sizeof **out);

@@ -3,20 +3,9 @@
 
 #include "base/mem.h"
 #include "tensor/affine.h"
+#include "train/lesson.h"
 
 enum { ROWS_AT_ONCE = 64, MOST_BYTES = 512 << 20 };
-
-/* The answer's embeddings as M soft tokens, [M, d_receiver]. */
-static tp_status answer_rows(const tp_relay *relay, const tp_example *example, tp_tape *tape, float *out) {
-    tp_layout_item item = {.text = example->text, .len = example->len};
-    TP_TRY(tp_relay_target(relay, example, tape->arena, &item));
-    size_t n = item.n_answer > 1 ? item.n_answer - 1 : item.n_answer;
-    int64_t d = relay->receiver->config.d_model;
-    float *rows = tp_arena_alloc(tape->arena, (n + 1) * (size_t)d * sizeof *rows);
-    for (size_t i = 0; i < n; i++) tp_lm_embedding_row(relay->receiver, item.answer[i], rows + i * (size_t)d);
-    tp_stretch_means(rows, (int64_t)n, d, relay->recipe->bridge.soft_tokens, out);
-    return TP_OK;
-}
 
 tp_status tp_solve_bridge(const tp_relay *relay, tp_state_cache *states, const tp_dataset *train, tp_tape *tape) {
     int64_t d_in = relay->bridge->d_input, d_out = relay->recipe->bridge.soft_tokens * relay->bridge->d_target;
@@ -34,7 +23,8 @@ tp_status tp_solve_bridge(const tp_relay *relay, tp_state_cache *states, const t
         for (int64_t i = 0; i < some && status == TP_OK; i++) {
             tp_stretch_means(hidden->data + offsets[i] * d_in, offsets[i + 1] - offsets[i], d_in, 1,
                              means + (from + i) * d_in);
-            status = answer_rows(relay, &train->examples[indices[i]], tape, targets + (from + i) * d_out);
+            status = tp_target_rows(relay, &train->examples[indices[i]], TP_ANCHOR_ANSWER, tape->arena,
+                                    targets + (from + i) * d_out);
         }
     }
     if (status == TP_OK) status = tp_bridge_solve(relay->bridge, means, targets, n);

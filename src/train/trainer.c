@@ -10,6 +10,7 @@
 #include "bridge/checkpoint.h"
 #include "bridge/kv_statistics.h"
 #include "train/check_task.h"
+#include "train/lesson.h"
 #include "train/loop.h"
 #include "train/objective.h"
 #include "train/position_dropout.h"
@@ -195,7 +196,8 @@ static tp_status learn(void *context, int64_t number, int64_t step, tp_learned *
                                 .offsets = offsets,
                                 .ids = ids};
     hidden = tp_position_dropout(r->tape, hidden, &offsets, n, r->recipe->sender.position_dropout);
-    tp_bridge_lesson lesson = {.tokens_taught = true};
+    tp_bridge_lesson lesson;
+    TP_TRY(tp_lesson_make(r->relay, r->tape, examples, n, step, &lesson));
     tp_var *soft = tp_relay_soft_training(r->relay, r->tape, hidden, offsets, n, &lesson, &r->terms), *loss;
     batch.soft = soft = tp_scale_gradient(r->tape, soft, (float)r->recipe->regime.gradient_scale);
     TP_TRY(tp_objective(r->relay, r->tape, &batch, step, &loss, &out->values));
