@@ -106,7 +106,7 @@ const tp_command tp_cmd_eval = {
         "  lora               the receiver is tuned to read the text\n"
         "  bridge, joint      the latent relay; with the text as well\n"
         "  bridge_f32, bridge_bf16, bridge_int8, bridge_int4\n"
-        "                     the latent relay with packets of other numbers than f16 (only where named)\n"
+        "                     the latent relay with packets of other numbers (if named)\n"
         "  zero, noise, shuffled, deranged, alone\n"
         "                     the bridge with its source destroyed: must fail\n\n"
         "docs/methods.md says more of each. "
