@@ -2,6 +2,7 @@
 #include "bridge/bridge.h"
 
 #include "base/mem.h"
+#include "bridge/hierarchy.h"
 #include "bridge/inner.h"
 #include "nn/layers.h"
 
@@ -39,6 +40,12 @@ const tp_bridge_family *tp_bridge_family_find(const char *name, const char *key)
     return tp_fail_null(TP_ERR_UNSUPPORTED, "recipe: `bridge.%s` is \"%s\", known are: %s", key, name, known);
 }
 
+/* The family that makes a bridge of this recipe; NULL on error. */
+static const tp_bridge_family *family_of(const tp_bridge_recipe *recipe) {
+    const tp_bridge_family *family = tp_bridge_family_find(recipe->kind, "kind");
+    return family && recipe->segment_tokens > 0 ? &tp_bridge_hierarchy : family;
+}
+
 static bool whitens(const tp_bridge *bridge) {
     return bridge->recipe.normaliser == TP_NORMALISER_WHITEN;
 }
@@ -72,7 +79,7 @@ static void attach_normaliser(tp_bridge *b, const tp_calibration *c) {
 
 tp_bridge *tp_bridge_new(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target,
                          const tp_calibration *calibration, uint64_t seed) {
-    const tp_bridge_family *family = tp_bridge_family_find(recipe->kind, "kind");
+    const tp_bridge_family *family = family_of(recipe);
     if (family == NULL) return NULL;
     if (recipe->soft_tokens < 1)
         return tp_fail_null(TP_ERR_ARGUMENT,
@@ -228,7 +235,7 @@ int64_t tp_bridge_n_parameters(const tp_bridge *bridge) {
 }
 
 int64_t tp_bridge_count(const tp_bridge_recipe *recipe, int64_t d_source, int64_t d_target) {
-    const tp_bridge_family *family = tp_bridge_family_find(recipe->kind, "kind");
+    const tp_bridge_family *family = family_of(recipe);
     if (family == NULL) return -1;
     int64_t taps = n_taps(recipe), mix = taps > 1 ? taps : 0;
     int64_t normaliser = recipe->normaliser == TP_NORMALISER_WHITEN ? 2 * (taps * d_source + d_target) : 0;

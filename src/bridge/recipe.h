@@ -112,6 +112,8 @@ typedef struct tp_bridge_recipe {
     int n_taps;     /* layers of the sender whose states it gets side by side; 0 or 1: one (no key of its own: it is the
                        length of `sender.layers`) */
     tp_injection injection;
+    int segment_tokens;      /* the sender reads a text in segments of so many tokens, each of which becomes */
+    int segment_soft_tokens; /* so many (4), and these the packet (hierarchy.c); segment_tokens 0: no segments */
     /* What only some families have. */
     char inner[32];            /* vq, fsq: the family whose tokens are quantised ("perceiver") */
     int codes;                 /* vq: how many (4096) */

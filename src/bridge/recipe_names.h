@@ -24,6 +24,9 @@ extern const char *const tp_recipe_maths[];
 /* Whether the bridge is of this kind, or quantises the tokens of one. */
 bool tp_bridge_recipe_uses(const tp_bridge_recipe *bridge, const char *kind);
 
+/* The default of `bridge.segment_soft_tokens`. */
+enum { TP_USUAL_SEGMENT_SOFT_TOKENS = 4 };
+
 /* A loss with its default parameters, weight by the task, constant schedule. Keys that equal these are not written. */
 tp_loss_term tp_loss_default(tp_loss_name name);
 

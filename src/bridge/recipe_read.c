@@ -147,6 +147,8 @@ static void read_bridge(tp_json_reader *top, tp_recipe *recipe) {
     bridge->learnable_normaliser = tp_json_bool(&r, "learnable_normaliser", false);
     bridge->scale = (tp_output_scale)tp_json_choice(&r, "scale", TP_SCALE_RMS, tp_recipe_scales);
     bridge->injection = (tp_injection)tp_json_choice(&r, "injection", TP_INJECT_SOFT, tp_recipe_injections);
+    bridge->segment_tokens = (int)tp_json_int(&r, "segment_tokens", 0, 8, 1 << 20);
+    bridge->segment_soft_tokens = (int)tp_json_int(&r, "segment_soft_tokens", TP_USUAL_SEGMENT_SOFT_TOKENS, 1, 4096);
     read_family(&r, bridge);
     tp_growth_read(&r, &recipe->regime);
     if (bridge->width % bridge->heads != 0)
@@ -286,6 +288,14 @@ static void check_injection(tp_json_reader *top, const tp_recipe *recipe) {
     }
 }
 
+/* Segments are so many rows of the sender's states, one behind the other: none may be missing. */
+static void check_segments(tp_json_reader *top, const tp_recipe *recipe) {
+    if (recipe->bridge.segment_tokens > 0 && recipe->sender.position_dropout > 0)
+        tp_json_error(top, "bridge",
+                      "has `segment_tokens`, which does not go with `sender.position_dropout`: segments are so many "
+                      "positions, and none may be missing");
+}
+
 tp_recipe *tp_recipe_from_json(json_t *value, const char *name) {
     tp_recipe *recipe = tp_alloc(sizeof *recipe);
     tp_json_reader r;
@@ -300,6 +310,7 @@ tp_recipe *tp_recipe_from_json(json_t *value, const char *name) {
     recipe->primer = text_field(&r, "primer", NULL);
     read_losses(&r, recipe);
     check_injection(&r, recipe);
+    check_segments(&r, recipe);
     tp_regime_read(&r, &recipe->regime);
     tp_cascade_read(&r, &recipe->cascade);
     read_optimiser(&r, recipe);

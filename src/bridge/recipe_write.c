@@ -101,6 +101,9 @@ static void write_bridge(json_t *top, const tp_recipe *recipe) {
     json_object_set_new(o, "learnable_normaliser", json_boolean(bridge->learnable_normaliser));
     put_text(o, "scale", tp_recipe_scales[bridge->scale]);
     if (bridge->injection != TP_INJECT_SOFT) put_text(o, "injection", tp_recipe_injections[bridge->injection]);
+    if (bridge->segment_tokens > 0) put_int(o, "segment_tokens", bridge->segment_tokens);
+    if (bridge->segment_soft_tokens != TP_USUAL_SEGMENT_SOFT_TOKENS)
+        put_int(o, "segment_soft_tokens", bridge->segment_soft_tokens);
     write_family(o, bridge);
     tp_growth_write(o, &recipe->regime);
 }

@@ -12,13 +12,14 @@ static int64_t context_of(const tp_lm *lm) {
 
 /* What both ways of making a relay share; takes recipe and prompt over. */
 static tp_relay *assemble(tp_recipe *recipe, const tp_lm *sender, const tp_lm *receiver, char *prompt, int n_labels) {
-    int64_t context = context_of(sender);
+    int64_t context = recipe->bridge.segment_tokens > 0 ? INT32_MAX : context_of(sender);
     tp_relay *r = tp_alloc(sizeof *r);
     *r = (tp_relay){.recipe = recipe, .sender = sender, .receiver = receiver, .prompt = prompt, .n_labels = n_labels};
     r->label_names = tp_alloc((size_t)n_labels * sizeof *r->label_names);
     r->tap = (tp_tap){.sender = sender,
                       .prompt = prompt,
                       .max_tokens = recipe->sender.max_tokens < context ? recipe->sender.max_tokens : (int)context,
+                      .segment = recipe->bridge.segment_tokens,
                       .truncate = recipe->sender.truncate,
                       .layers = recipe->sender.layers,
                       .n_layers = recipe->sender.n_layers,
@@ -32,6 +33,14 @@ static tp_status has_tokenizer(const tp_lm *lm, const char *role) {
                    "the %s %s has no tokenizer: its folder must hold a tokenizer.json or "
                    "tokenizer.model, and be loaded with it",
                    role, lm->path ? lm->path : "(a model made in memory)");
+}
+
+static tp_status segments_fit(const tp_relay *r) {
+    int64_t context = context_of(r->sender);
+    if (r->tap.segment <= context) return TP_OK;
+    return tp_fail(TP_ERR_ARGUMENT,
+                   "recipe: `bridge.segment_tokens` is %d, the sender %s reads at most %lld tokens at once",
+                   r->tap.segment, r->sender->path ? r->sender->path : "(a model made in memory)", (long long)context);
 }
 
 static tp_layout *new_layout(const tp_relay *r, int64_t max_text_tokens) {
@@ -111,6 +120,7 @@ tp_relay *tp_relay_new(tp_recipe *recipe, const tp_lm *sender, const tp_lm *rece
     for (int i = 0; i < r->n_labels; i++) r->label_names[i] = tp_strdup(task->labels[i].name);
     tp_status status = tp_recipe_layer(recipe, sender->config.n_layers, &r->tap.layer);
     if (status == TP_OK) status = has_tokenizer(sender, "sender");
+    if (status == TP_OK) status = segments_fit(r);
     if (status == TP_OK) status = lay_out(r);
     if (status == TP_OK) return r;
     tp_relay_free(r);

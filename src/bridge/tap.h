@@ -12,13 +12,15 @@ typedef struct tp_tap {
     const int *layers;  /* several hidden states, from low to high, read in one pass; NULL: `layer` alone */
     int n_layers;       /* of those; 0: `layer` alone */
     const char *prompt; /* template with {text} in it */
-    int max_tokens;     /* of the whole prompt, BOS included; never more than the sender can read */
-    tp_side truncate;   /* the side of the text that is cut off when it does not fit */
+    int max_tokens; /* of the whole prompt, BOS included; never more than the sender can read, at once or in segments */
+    int segment;    /* tokens that are read at once; what is beyond is read by itself, behind a BOS of its own (if the
+                       sender has one), and so on; 0: all are */
+    tp_side truncate; /* the side of the text that is cut off when it does not fit */
     tp_math math;
 } tp_tap;
 
-/* Appends the ids of the text's prompt, at most max_tokens of them; *truncated (may be NULL) says whether text was cut
- * off. An error if the template alone does not fit. */
+/* Appends the ids of the text's prompt, at most max_tokens of them, those that begin segments included; *truncated (may
+ * be NULL) says whether text was cut off. An error if the template alone does not fit. */
 tp_status tp_tap_tokens(const tp_tap *tap, const char *text, size_t n, tp_ids *ids, bool *truncated);
 
 /* Numbers of a token's row of hidden states: d_model for each layer that is read. */

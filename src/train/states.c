@@ -44,6 +44,7 @@ static void cache_key(const tp_state_cache *c, char key[33]) {
     int64_t numbers[2] = {c->tap.layer, (int64_t)c->tap.math};
     tp_hash_add(h, numbers, sizeof numbers);
     for (int l = 0; l < c->tap.n_layers; l++) tp_hash_add(h, &c->tap.layers[l], sizeof *c->tap.layers);
+    if (c->tap.segment > 0) tp_hash_add(h, &c->tap.segment, sizeof c->tap.segment);
     tp_hash_add(h, c->offsets, (c->n + 1) * sizeof *c->offsets);
     tp_hash_add(h, c->tokens.data, c->tokens.len * sizeof *c->tokens.data);
     tp_hash_end(h, key);
