@@ -218,3 +218,19 @@ void tp_json_end_object(tp_json_reader *r, tp_json_reader *inner, bool strict) {
     tp_status status = tp_json_end(inner, strict);
     if (r->status == TP_OK) r->status = status;
 }
+
+void tp_json_differences(json_t *list, const char *path, json_t *a, json_t *b) {
+    if (json_is_object(a) && json_is_object(b)) {
+        json_t *both = json_copy(a), *ignored;
+        const char *key;
+        json_object_update_missing(both, b);
+        json_object_foreach(both, key, ignored) {
+            char *inner = tp_format("%s%s%s", path, path[0] ? "." : "", key);
+            tp_json_differences(list, inner, json_object_get(a, key), json_object_get(b, key));
+            tp_free(inner);
+        }
+        json_decref(both);
+    } else if (!json_equal(a, b)) {
+        json_array_append_new(list, json_pack("{s:s, s:O?, s:O?}", "key", path, "first", a, "second", b));
+    }
+}

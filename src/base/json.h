@@ -20,6 +20,9 @@ json_t *tp_json_load_file(const char *path);
 json_t *tp_json_load_reals(const char *path);
 /* Parses n bytes; `name` is what error messages call them. */
 json_t *tp_json_load_bytes(const char *bytes, size_t n, const char *name);
+/* Adds every leaf in which two values differ to a list: {"key": "bridge.depth", "first": 2, "second": 4}, keys below
+ * `path`; what only one of them has is null in the other. */
+void tp_json_differences(json_t *list, const char *path, json_t *a, json_t *b);
 /* Writes the value, keys in insertion order, indented by two, atomically. */
 tp_status tp_json_save_file(const json_t *value, const char *path);
 

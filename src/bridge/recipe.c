@@ -43,6 +43,11 @@ void tp_recipe_set_text(char **field, const char *text) {
 void tp_recipe_free(tp_recipe *recipe) {
     if (recipe == NULL) return;
     char *texts[] = {recipe->name,
+                     recipe->comment.did,
+                     recipe->comment.reported,
+                     recipe->comment.verdict,
+                     recipe->comment.where,
+                     recipe->comment.here,
                      recipe->models.sender,
                      recipe->models.receiver,
                      recipe->task.name,

@@ -130,8 +130,19 @@ void tp_bridge_recipe_defaults(tp_bridge_recipe *bridge);
 
 enum { TP_MAX_LOSSES = TP_N_LOSSES }; /* each at most once */
 
+/* What people should know of a recipe that repeats an experiment of others. It decides nothing: tp_recipe_to_json
+ * leaves it out, so it is no part of what a run is known by. All may be NULL. */
+typedef struct tp_recipe_comment {
+    char *did;      /* what they did */
+    char *reported; /* the figures they reported */
+    char *verdict;  /* their own conclusion, in a few words */
+    char *where;    /* document and section */
+    char *here;     /* what differs in this recipe, and why */
+} tp_recipe_comment;
+
 typedef struct tp_recipe {
     char *name; /* for tables and folders; the file's stem if the file does not say */
+    tp_recipe_comment comment;
     struct {
         char *sender, *receiver; /* paths or names; NULL: given on the command line */
     } models;
@@ -198,7 +209,7 @@ tp_recipe *tp_recipe_from_json(json_t *value, const char *name);
 /* Fills in what is by the task, and `primer` (NULL or "": none) where the recipe has none. Fields already set stay. */
 void tp_recipe_complete(tp_recipe *recipe, int n_classes, const char *primer);
 
-/* All fields as a new JSON object that tp_recipe_from_json reads back; unset ones are left out. */
+/* All fields but the comment as a new JSON object that tp_recipe_from_json reads back; unset ones are left out. */
 json_t *tp_recipe_to_json(const tp_recipe *recipe);
 
 void tp_recipe_free(tp_recipe *recipe); /* takes NULL */

@@ -13,6 +13,17 @@ static char *text_field(tp_json_reader *r, const char *key, const char *fallback
     return tp_strdup(tp_json_text(r, key, fallback));
 }
 
+static void read_comment(tp_json_reader *top, tp_recipe *recipe) {
+    tp_json_reader r;
+    tp_json_object(top, "comment", &r);
+    recipe->comment.did = text_field(&r, "did", NULL);
+    recipe->comment.reported = text_field(&r, "reported", NULL);
+    recipe->comment.verdict = text_field(&r, "verdict", NULL);
+    recipe->comment.where = text_field(&r, "where", NULL);
+    recipe->comment.here = text_field(&r, "here", NULL);
+    tp_json_end_object(top, &r, true);
+}
+
 static void read_models(tp_json_reader *top, tp_recipe *recipe) {
     tp_json_reader r;
     tp_json_object(top, "models", &r);
@@ -301,6 +312,7 @@ tp_recipe *tp_recipe_from_json(json_t *value, const char *name) {
     tp_json_reader r;
     tp_json_begin(&r, value, name);
     recipe->name = text_field(&r, "name", NULL);
+    read_comment(&r, recipe);
     read_models(&r, recipe);
     read_task(&r, recipe);
     read_sender(&r, recipe);

@@ -5,13 +5,13 @@
 #include "base/table.h"
 #include "cli/experiment.h"
 #include "cli/piece.h"
+#include "cli/source_tree.h"
 #include "cli/terminal.h"
 #include "eval/evaluate.h"
 #include "eval/side_by_side.h"
 #include "eval/table.h"
 #include "train/trainer.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,25 +20,9 @@ enum { N_SHOWN = 3 };
 
 /* ---- where things are ---- */
 
-/* The folder of the running program; the caller frees it. */
-static char *program_folder(void) {
-    char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    while (n > 0 && path[n - 1] != '/') n--;
-    return n > 1 ? tp_strndup(path, (size_t)n - 1) : tp_strdup(".");
-}
-
-/* A file of the source tree: below the current folder, or above the folder of the program (build/). */
-static char *in_source_tree(const char *name) {
-    if (tp_path_exists(name)) return tp_strdup(name);
-    char *folder = program_folder(), *path = tp_format("%s/../%s", folder, name);
-    tp_free(folder);
-    return path;
-}
-
 static void default_model(char **field) {
     if (*field == NULL || (*field)[0] == '/') return;
-    char *path = in_source_tree(*field);
+    char *path = tp_in_source_tree(*field);
     tp_recipe_set_text(field, path);
     tp_free(path);
 }
@@ -172,7 +156,7 @@ static tp_status load_and_work(tp_args *args, tp_recipe *recipe) {
     tp_lm *sender, *receiver;
     TP_TRY(tp_recipe_load_models(recipe, &sender, &receiver));
     tp_task *task = tp_recipe_load_task(recipe);
-    char *folder = program_folder(), *own = tp_path_join(folder, "demo-run");
+    char *folder = tp_program_folder(), *own = tp_path_join(folder, "demo-run");
     const char *out = tp_args_given(args, "out") ? tp_args_text(args, "out") : own;
     if (!tp_args_given(args, "out")) forget(own);
     tp_status status = task ? work(args, recipe, task, sender, receiver, out) : tp_last_status();
@@ -184,7 +168,7 @@ static tp_status load_and_work(tp_args *args, tp_recipe *recipe) {
 }
 
 static tp_status run(tp_args *args) {
-    char *path = in_source_tree("recipes/demo.json");
+    char *path = tp_in_source_tree("recipes/demo.json");
     tp_recipe *recipe = tp_recipe_load(path);
     tp_free(path);
     if (recipe == NULL) return tp_last_status();

@@ -237,23 +237,6 @@ static tp_status show(tp_registry *registry, const tp_run_entry *e, bool as_json
 
 /* ---- diff ---- */
 
-/* Adds every leaf in which two JSON values differ: {"path", "first", "second"}. */
-static void add_differences(json_t *list, const char *path, json_t *a, json_t *b) {
-    if (json_is_object(a) && json_is_object(b)) {
-        json_t *both = json_copy(a), *ignored;
-        const char *key;
-        json_object_update_missing(both, b);
-        json_object_foreach(both, key, ignored) {
-            char *inner = tp_format("%s%s%s", path, path[0] ? "." : "", key);
-            add_differences(list, inner, json_object_get(a, key), json_object_get(b, key));
-            tp_free(inner);
-        }
-        json_decref(both);
-    } else if (!json_equal(a, b)) {
-        json_array_append_new(list, json_pack("{s:s, s:O?, s:O?}", "key", path, "first", a, "second", b));
-    }
-}
-
 typedef struct {
     const tp_results *other;
     json_t *rows;
@@ -316,7 +299,7 @@ static tp_status diff(tp_registry *registry, const tp_run_entry *a, const tp_run
     if (status == TP_OK) {
         json_t *recipes = json_array();
         comparison c = {y, json_array()};
-        add_differences(recipes, "", json_object_get(x->subject, "recipe"), json_object_get(y->subject, "recipe"));
+        tp_json_differences(recipes, "", json_object_get(x->subject, "recipe"), json_object_get(y->subject, "recipe"));
         visit_rows(a, x, compare_row, &c);
         if (as_json) {
             put_json(json_pack("{s:s, s:s, s:b, s:O, s:O}", "first", a->key, "second", b->key, "same_outcome",

@@ -15,6 +15,7 @@
     X(perplexity)   \
     X(embed)        \
     X(demo)         \
+    X(recipes)      \
     X(train)        \
     X(eval)         \
     X(suite)        \

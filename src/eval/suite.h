@@ -18,7 +18,8 @@
 
 typedef struct tp_suite_cell {
     char *name;     /* of the run: "banking77-m8-42" */
-    json_t *where;  /* {"recipe": "banking77", "task": "banking77", "soft_tokens": 8, "seed": 42} */
+    json_t *where;  /* {"recipe": "banking77", "task": "banking77", "soft_tokens": 8, "seed": 42}, and the recipe's
+                       comment if it has one */
     json_t *recipe; /* merged, not completed */
     size_t leader;  /* index of the first cell that differs in the seed only */
     size_t donor;   /* index of the first cell of the same task */

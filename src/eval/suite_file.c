@@ -228,6 +228,7 @@ static tp_status apply_axis(const grid *g, int which, json_t *value, json_t *rec
     case RECIPE:
         tp_str_append_text(name, json_string_value(json_object_get(value, "name")));
         json_object_set(where, "recipe", json_object_get(value, "name"));
+        if (json_object_get(value, "comment")) json_object_set(where, "comment", json_object_get(value, "comment"));
         return TP_OK;
     case VARIANT:
         merge(recipe, json_object_get(value, "recipe"));
