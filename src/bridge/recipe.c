@@ -20,6 +20,7 @@ const char *const tp_recipe_anchor_targets[] = {"answer", "question", NULL};
 const char *const tp_recipe_distances[] = {"cosine", "mse", NULL};
 const char *const tp_recipe_recon_targets[] = {"pooled", "token", NULL};
 const char *const tp_recipe_prompts[] = {"plain", "labels", NULL};
+const char *const tp_recipe_targets[] = {"answer", "text_and_answer", NULL};
 const char *const tp_recipe_sides[] = {"left", "right", NULL};
 const char *const tp_recipe_normalisers[] = {"whiten", "none", NULL};
 const char *const tp_recipe_scales[] = {"rms", "tanh", NULL};

@@ -75,6 +75,10 @@ typedef struct tp_loss_term {
     tp_sender_prompt prompt; /* distill: how the teacher is asked; labels */
 } tp_loss_term;
 
+typedef enum tp_target {
+    TP_TARGET_ANSWER,
+    TP_TARGET_TEXT_AND_ANSWER, /* the text that the sender read, the primer, then the answer: an auto-encoder */
+} tp_target;
 typedef enum tp_side { TP_SIDE_LEFT, TP_SIDE_RIGHT } tp_side;
 typedef enum tp_normaliser { TP_NORMALISER_WHITEN, TP_NORMALISER_NONE } tp_normaliser;
 typedef enum tp_output_scale { TP_SCALE_RMS, TP_SCALE_TANH } tp_output_scale;
@@ -167,6 +171,7 @@ typedef struct tp_recipe {
     tp_latentwire_recipe *latentwire; /* several receivers of one latent; NULL: one receiver, as usual */
     char *layout;                     /* "{bos}{soft}{primer}"; see layout.h */
     char *primer;                     /* NULL: the task's */
+    tp_target target;                 /* what the receiver learns to say; evaluation asks for the answer alone */
     tp_loss_term losses[TP_MAX_LOSSES];
     int n_losses; /* 0: lm, first_token and diversity, with their weights by the task */
     tp_regime regime;

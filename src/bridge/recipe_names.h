@@ -11,6 +11,7 @@ extern const char *const tp_recipe_anchor_targets[];
 extern const char *const tp_recipe_distances[];
 extern const char *const tp_recipe_recon_targets[];
 extern const char *const tp_recipe_prompts[];
+extern const char *const tp_recipe_targets[];
 extern const char *const tp_recipe_sides[];
 extern const char *const tp_recipe_normalisers[];
 extern const char *const tp_recipe_scales[];

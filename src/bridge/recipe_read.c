@@ -320,6 +320,7 @@ tp_recipe *tp_recipe_from_json(json_t *value, const char *name) {
     recipe->latentwire = tp_latentwire_recipe_read(&r);
     recipe->layout = text_field(&r, "layout", "{bos}{soft}{primer}");
     recipe->primer = text_field(&r, "primer", NULL);
+    recipe->target = (tp_target)tp_json_choice(&r, "target", TP_TARGET_ANSWER, tp_recipe_targets);
     read_losses(&r, recipe);
     check_injection(&r, recipe);
     check_segments(&r, recipe);

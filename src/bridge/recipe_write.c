@@ -182,6 +182,7 @@ json_t *tp_recipe_to_json(const tp_recipe *recipe) {
     if (recipe->latentwire) json_object_set_new(top, "latentwire", tp_latentwire_recipe_to_json(recipe->latentwire));
     put_text(top, "layout", recipe->layout);
     put_text(top, "primer", recipe->primer);
+    if (recipe->target != TP_TARGET_ANSWER) put_text(top, "target", tp_recipe_targets[recipe->target]);
     write_losses(top, recipe);
     tp_regime_write(top, &recipe->regime);
     tp_cascade_write(top, &recipe->cascade);

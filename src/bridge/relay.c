@@ -2,6 +2,7 @@
 #include "bridge/relay.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <string.h>
 
@@ -251,17 +252,13 @@ tp_status tp_relay_generate(const tp_relay *relay, const tp_prompts *prompts, in
     return status;
 }
 
-tp_status tp_relay_target(const tp_relay *relay, const tp_example *example, tp_arena *arena, tp_layout_item *item) {
-    if (example->label >= 0) {
-        const tp_ids *label = tp_layout_label(relay->layout, example->label);
-        item->answer = label->data;
-        item->n_answer = label->len;
-        return TP_OK;
-    }
+/* The ids of any answer, cut to `most` with EOS at the end, in the arena. */
+static tp_status encode_answer(const tp_relay *relay, const char *answer, size_t n, size_t most, tp_arena *arena,
+                               tp_layout_item *item) {
     tp_ids ids = {0};
-    tp_status status = tp_layout_encode_answer(relay->layout, example->answers[0], strlen(example->answers[0]), &ids);
-    if (ids.len > TP_LONGEST_FREE_ANSWER) {
-        ids.len = TP_LONGEST_FREE_ANSWER;
+    tp_status status = tp_layout_encode_answer(relay->layout, answer, n, &ids);
+    if (ids.len > most) {
+        ids.len = most;
         ids.data[ids.len - 1] = tp_layout_eos(relay->layout);
     }
     int32_t *copy = tp_arena_alloc(arena, (ids.len + 1) * sizeof *copy);
@@ -270,6 +267,23 @@ tp_status tp_relay_target(const tp_relay *relay, const tp_example *example, tp_a
     item->n_answer = ids.len;
     tp_ids_free(&ids);
     return status;
+}
+
+tp_status tp_relay_target(const tp_relay *relay, const tp_example *example, tp_arena *arena, tp_layout_item *item) {
+    const char *answer = example->label < 0 ? example->answers[0] : relay->label_names[example->label];
+    if (relay->recipe->target == TP_TARGET_TEXT_AND_ANSWER) {
+        tp_str whole = {0};
+        tp_str_append(&whole, example->text, example->len);
+        tp_str_appendf(&whole, "\n%s %s", relay->recipe->primer ? relay->recipe->primer : "", answer);
+        tp_status status = encode_answer(relay, whole.data, whole.len, TP_LONGEST_TAUGHT_TEXT, arena, item);
+        tp_str_free(&whole);
+        return status;
+    }
+    if (example->label < 0) return encode_answer(relay, answer, strlen(answer), TP_LONGEST_FREE_ANSWER, arena, item);
+    const tp_ids *label = tp_layout_label(relay->layout, example->label);
+    item->answer = label->data;
+    item->n_answer = label->len;
+    return TP_OK;
 }
 
 int64_t tp_relay_longest_answer(const tp_relay *relay) {

@@ -75,7 +75,8 @@ tp_status tp_relay_best(const tp_relay *relay, const tp_prompts *prompts, int32_
 /* Reading 2, generate: up to max_new greedy tokens after each prompt, as text (owned by the caller) in answers[n]. */
 tp_status tp_relay_generate(const tp_relay *relay, const tp_prompts *prompts, int64_t max_new, char **answers);
 
-enum { TP_LONGEST_FREE_ANSWER = 48 }; /* tokens, EOS included */
+enum { TP_LONGEST_FREE_ANSWER = 48 };  /* tokens, EOS included */
+enum { TP_LONGEST_TAUGHT_TEXT = 160 }; /* the same, of text and answer together (recipe `target`) */
 
 /* The number of tokens of the longest label's answer, EOS included: what generate needs for classification. Without
  * labels (free answers) TP_LONGEST_FREE_ANSWER. */
