@@ -424,19 +424,6 @@ static void what_cannot_be_built_is_refused(void **state) {
     }
 }
 
-static void stretches_cover_a_text(void **state) {
-    (void)state;
-    for (int64_t length = 1; length < 12; length++)
-        for (int64_t m = 1; m < 9; m++) {
-            int64_t from, to, end = 0;
-            for (int64_t i = 0; i < m; i++, end = to) {
-                tp_latentwire_stretch(length, i, m, &from, &to);
-                assert_true(from <= end && to > from && to <= length && (length < m || from == end));
-            }
-            assert_int_equal(end, length);
-        }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_section_reads_back_as_it_was_written),
@@ -448,7 +435,6 @@ int main(void) {
         cmocka_unit_test(a_seed_decides_it_and_another_changes_it),
         cmocka_unit_test(private_rows_are_private),
         cmocka_unit_test(what_cannot_be_built_is_refused),
-        cmocka_unit_test(stretches_cover_a_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "bridge/card.h"
+#include "bridge/checkpoint_parts.h"
 #include "lm/decoder.h"
 #include "lm/safetensors.h"
 
@@ -391,5 +392,52 @@ tp_status tp_bridge_check_models(const tp_trained_bridge *t, const char *folder,
                                  const tp_lm *receiver) {
     if (sender) TP_TRY(check_model(&t->sender, folder, "sender", sender));
     if (receiver) TP_TRY(check_model(&t->receiver, folder, "receiver", receiver));
+    return TP_OK;
+}
+
+/* ---- for other checkpoints ---- */
+
+tp_bridge_model tp_bridge_model_of(const tp_lm *lm) {
+    return describe(lm);
+}
+
+json_t *tp_bridge_model_to_json(const tp_bridge_model *model) {
+    return model_json(model);
+}
+
+void tp_bridge_model_read(tp_json_reader *r, const char *key, tp_bridge_model *model) {
+    read_model(r, key, model);
+}
+
+tp_status tp_bridge_model_check(const tp_bridge_model *model, const char *folder, const char *role, const tp_lm *lm) {
+    return check_model(model, folder, role, lm);
+}
+
+json_t *tp_bridge_labels_to_json(char *const *labels, int n_labels) {
+    return labels_json(&(tp_trained_bridge){.labels = (char **)(uintptr_t)labels, .n_labels = n_labels});
+}
+
+void tp_bridge_labels_read(tp_json_reader *r, char ***labels, int *n_labels) {
+    tp_trained_bridge t = {0};
+    read_labels(r, &t);
+    *labels = t.labels;
+    *n_labels = t.n_labels;
+}
+
+tp_status tp_bridge_tensors_write(const char *path, tp_weight *const *weights, size_t n, const tp_st_metadata *line) {
+    tensor_list list = {0};
+    for (size_t i = 0; i < n; i++) list_tensor(&list, weights[i]);
+    tp_status status = tp_safetensors_write(path, list.items, list.n, line, 1);
+    tp_free(list.items);
+    return status;
+}
+
+tp_status tp_bridge_tensors_read(const tp_safetensors *file, tp_weight *const *weights, size_t n) {
+    reading r = {.file = file};
+    for (size_t i = 0; i < n; i++) read_tensor(&r, weights[i]);
+    TP_TRY(r.status);
+    if (r.n != tp_safetensors_count(file))
+        return tp_fail(TP_ERR_FORMAT, "%s holds %zu tensors, %zu were expected", tp_safetensors_get(file, 0)->file,
+                       tp_safetensors_count(file), r.n);
     return TP_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "nn/layers.h"
+#include "tensor/affine.h"
 
 #include <string.h>
 
@@ -115,26 +116,17 @@ static void *build_pca(tp_latentwire *wire, const tp_latentwire_shape *shape, ui
     return p;
 }
 
-/* The mean of each stretch, less the mean of all texts. */
-static tp_var *stretches(tp_tape *tape, const tp_var *x, const int64_t *offsets, int64_t n, int64_t m,
-                         const float *mean) {
-    tp_var *out = tp_var_new(tape, n * m, x->cols);
-    for (int64_t i = 0; i < n * m; i++) {
-        int64_t from, to;
-        tp_latentwire_stretch(offsets[i / m + 1] - offsets[i / m], i % m, m, &from, &to);
-        float *row = out->data + i * x->cols;
-        for (int64_t j = 0; j < x->cols; j++) {
-            double sum = 0;
-            for (int64_t t = from; t < to; t++) sum += x->data[(offsets[i / m] + t) * x->cols + j];
-            row[j] = (float)(to > from ? sum / (double)(to - from) : 0) - mean[j];
-        }
-    }
-    return out;
-}
-
 static tp_var *encode_pca(tp_tape *tape, const tp_latentwire *wire, const tp_latentwire_input *input) {
     const pca *p = wire->layers;
-    tp_var *means = stretches(tape, input->rows, input->offsets, input->n, wire->rows, tp_weight_f32(&p->mean, false));
+    const float *mean = tp_weight_f32(&p->mean, false);
+    int64_t d = input->rows->cols, m = wire->rows;
+    tp_var *means = tp_var_new(tape, input->n * m, d); /* of each stretch, less the mean of all texts */
+    for (int64_t i = 0; i < input->n; i++) {
+        int64_t from = input->offsets[i], n = input->offsets[i + 1] - from;
+        tp_stretch_means(input->rows->data + from * d, n, d, (int)m, means->data + i * m * d);
+    }
+    for (int64_t i = 0; i < means->rows; i++)
+        for (int64_t j = 0; j < d; j++) means->data[i * d + j] -= mean[j];
     return tp_linear(tape, means, &p->axes, NULL);
 }
 

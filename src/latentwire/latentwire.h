@@ -76,14 +76,6 @@ void tp_latentwire_free(tp_latentwire *wire); /* takes NULL */
  * (`slot_dropout`) is left out. */
 tp_var *tp_latentwire_encode(tp_tape *tape, const tp_latentwire *wire, const tp_latentwire_input *input, bool drop);
 
-/* A text of `length` tokens as m stretches: number i is from .. to - 1. Each has a token at least, so in a text of
- * fewer than m some share one; none only if the text is empty. */
-static inline void tp_latentwire_stretch(int64_t length, int64_t i, int64_t m, int64_t *from, int64_t *to) {
-    *from = i * length / m;
-    *to = (i + 1) * length / m;
-    if (*to == *from && length > 0) *to = *from + 1;
-}
-
 /* Soft tokens a packet has: M. */
 int tp_latentwire_soft_tokens(const tp_latentwire *wire);
 

@@ -11,27 +11,32 @@
 
 enum { ROWS_AT_ONCE = 64 };
 
-/* The receiver's prompts for some rows, through the bridge; everything lies in the tape's arena. */
-static tp_status prompts_of(const tp_relay *relay, tp_state_cache *states, tp_tape *tape, const tp_example *const *rows,
-                            const int64_t *indices, int64_t n, tp_prompts *prompts) {
+/* Soft tokens of some rows, through the bridge; NULL if the layout has none. */
+static tp_var *soft_of(const tp_relay *relay, tp_state_cache *states, tp_tape *tape, const int64_t *indices,
+                       int64_t n) {
     const int64_t *offsets;
-    tp_tape_reset(tape);
+    if (!tp_layout_has_soft(relay->layout)) return NULL;
     tp_var *hidden = tp_state_cache_fetch(states, tape, indices, n, &offsets);
-    tp_var *soft = tp_layout_has_soft(relay->layout) ? tp_relay_soft(relay, tape, hidden, offsets, n) : NULL;
+    return tp_relay_soft(relay, tape, hidden, offsets, n);
+}
+
+/* The receiver's prompts for some rows; everything lies in the tape's arena. */
+static tp_status prompts_of(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *rows,
+                            int64_t n, tp_prompts *prompts) {
     tp_example *texts = tp_arena_alloc(tape->arena, (size_t)n * sizeof *texts);
     for (int64_t i = 0; i < n; i++) texts[i] = *rows[i];
     return tp_relay_prompts(relay, tape, soft, texts, n, prompts);
 }
 
 /* Labels: the likeliest one, and the likelihood of the right one. */
-static tp_status judge_labels(const tp_relay *relay, tp_state_cache *states, tp_tape *tape,
-                              const tp_example *const *rows, const int64_t *indices, int64_t n, int64_t *right,
-                              double *nll) {
-    int32_t truth[ROWS_AT_ONCE], best[ROWS_AT_ONCE];
-    double likelihoods[ROWS_AT_ONCE];
+static tp_status judge_labels(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *rows,
+                              int64_t n, int64_t *right, double *nll) {
+    int32_t *truth = tp_arena_alloc(tape->arena, (size_t)n * sizeof *truth);
+    int32_t *best = tp_arena_alloc(tape->arena, (size_t)n * sizeof *best);
+    double *likelihoods = tp_arena_alloc(tape->arena, (size_t)n * sizeof *likelihoods);
     tp_prompts prompts;
     for (int64_t i = 0; i < n; i++) truth[i] = rows[i]->label;
-    TP_TRY(prompts_of(relay, states, tape, rows, indices, n, &prompts));
+    TP_TRY(prompts_of(relay, tape, soft, rows, n, &prompts));
     TP_TRY(tp_relay_best(relay, &prompts, best, truth, likelihoods));
     for (int64_t i = 0; i < n; i++) {
         *right += best[i] == truth[i];
@@ -41,15 +46,10 @@ static tp_status judge_labels(const tp_relay *relay, tp_state_cache *states, tp_
 }
 
 /* Free answers: the gold one's likelihood; where each of its tokens is the likeliest, it is what would be written. */
-static tp_status judge_answers(const tp_relay *relay, tp_state_cache *states, tp_tape *tape,
-                               const tp_example *const *rows, const int64_t *indices, int64_t n, int64_t *right,
-                               double *nll) {
-    const int64_t *offsets;
+static tp_status judge_answers(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *rows,
+                               int64_t n, int64_t *right, double *nll) {
     tp_layout_batch batch;
     tp_var *logits;
-    tp_tape_reset(tape);
-    tp_var *hidden = tp_state_cache_fetch(states, tape, indices, n, &offsets);
-    tp_var *soft = tp_layout_has_soft(relay->layout) ? tp_relay_soft(relay, tape, hidden, offsets, n) : NULL;
     TP_TRY(tp_answer_logits(relay, tape, soft, rows, n, &batch, &logits));
     for (int64_t s = 0; s < n; s++) {
         bool all = true;
@@ -66,6 +66,11 @@ static tp_status judge_answers(const tp_relay *relay, tp_state_cache *states, tp
     return TP_OK;
 }
 
+tp_status tp_judge_rows(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *rows, int64_t n,
+                        int64_t *right, double *nll) {
+    return (relay->n_labels > 0 ? judge_labels : judge_answers)(relay, tape, soft, rows, n, right, nll);
+}
+
 tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_dataset *set, int64_t n,
                       tp_validation *result) {
     *result = (tp_validation){.n = n};
@@ -78,8 +83,9 @@ tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_da
         int64_t some = n - from < ROWS_AT_ONCE ? n - from : ROWS_AT_ONCE, indices[ROWS_AT_ONCE];
         const tp_example *rows[ROWS_AT_ONCE];
         for (int64_t i = 0; i < some; i++) indices[i] = from + i, rows[i] = &set->examples[from + i];
-        status = (relay->n_labels > 0 ? judge_labels : judge_answers)(relay, states, tape, rows, indices, some, &right,
-                                                                      &nll);
+        tp_tape_reset(tape);
+        tp_var *soft = soft_of(relay, states, tape, indices, some);
+        status = tp_judge_rows(relay, tape, soft, rows, some, &right, &nll);
     }
     tp_tape_free(tape);
     result->accuracy = n > 0 ? (double)right / (double)n : 0;
@@ -154,7 +160,9 @@ tp_status tp_quick_evaluate(const tp_relay *relay, tp_state_cache *states, const
         const tp_example *rows[ROWS_AT_ONCE];
         for (int64_t i = 0; i < some; i++) rows[i] = &task->valid.examples[which[from + i]];
         tp_prompts prompts;
-        status = prompts_of(relay, states, tape, rows, which + from, some, &prompts);
+        tp_tape_reset(tape);
+        tp_var *soft = soft_of(relay, states, tape, which + from, some);
+        status = prompts_of(relay, tape, soft, rows, some, &prompts);
         if (status == TP_OK)
             status = tp_relay_generate(relay, &prompts, tp_relay_longest_answer(relay), answers + from);
     }

@@ -16,6 +16,11 @@ typedef struct tp_validation {
 tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_dataset *set, int64_t n,
                       tp_validation *result);
 
+/* Of n rows whose soft tokens (NULL: the layout has none) are given, on a frozen tape: adds how many are right, and the
+ * right answers' negative log-likelihoods. */
+tp_status tp_judge_rows(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *rows, int64_t n,
+                        int64_t *right, double *nll);
+
 typedef struct tp_quick_look {
     int64_t n;
     double accuracy;    /* of generated answers, parsed; an answer that names no label is wrong. A free answer is right
