@@ -29,6 +29,12 @@ void tp_params_append(tp_params *params, const tp_params *more) {
     params->total += more->total;
 }
 
+void tp_params_copy(const tp_params *to, const tp_params *from) {
+    for (size_t i = 0; i < to->n; i++)
+        memcpy(tp_weight_values(to->items[i]), from->items[i]->data,
+               (size_t)(to->items[i]->rows * to->items[i]->cols) * sizeof(float));
+}
+
 void tp_params_freeze(const tp_params *params) {
     for (size_t i = 0; i < params->n; i++) {
         tp_free(params->items[i]->grad);

@@ -21,7 +21,8 @@ void tp_params_attach(tp_params *params, tp_weight *w, const char *name, int64_t
 /* Lists another list's weights too, for an optimiser over both. They stay the other's: of the list that was appended
  * to, only `items` is freed, with tp_free. */
 void tp_params_append(tp_params *params, const tp_params *more);
-void tp_params_free(tp_params *params); /* what attach made; the weights become empty */
+void tp_params_copy(const tp_params *to, const tp_params *from); /* the numbers, between lists of the same shapes */
+void tp_params_free(tp_params *params);                          /* what attach made; the weights become empty */
 
 /* From now on the weights are frozen: their gradients are freed, and products may keep a packed form of each. */
 void tp_params_freeze(const tp_params *params);

@@ -54,6 +54,7 @@ static bool may_speak(tp_detectors *d, int which, int64_t step) {
 }
 
 bool tp_detectors_look(tp_detectors *d, const tp_vital_signs *s, char *sentence, size_t size, bool *fatal) {
+    d->collapsed = false;
     *fatal = !isfinite(s->loss) || !isfinite(s->gradient_norm);
     if (*fatal) {
         snprintf(sentence, size, "the %s is no longer a finite number at step %lld; lower optimiser.lr",
@@ -66,6 +67,7 @@ bool tp_detectors_look(tp_detectors *d, const tp_vital_signs *s, char *sentence,
 
     /* relative to the tokens' own size, so that a receiver with small embeddings is not always accused */
     double relative = s->n > 1 ? spread(s) / (root_mean_square(s) + 1e-30) : 1.0, cosine = mean_cosine(s);
+    d->collapsed = relative < 0.01 || cosine > 0.98;
     if (relative < 0.01 && may_speak(d, SPREAD, s->step)) {
         snprintf(sentence, size, "soft tokens hardly differ between examples: standard deviation %.4f of their size",
                  relative);

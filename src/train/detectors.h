@@ -21,6 +21,7 @@ typedef struct tp_detectors {
     double best_loss;   /* least smooth_loss */
     int64_t best_step;
     int64_t silent_until[5]; /* each detector speaks at most once in 500 steps */
+    bool collapsed;          /* in the last step, said or not, soft tokens were all the same; not saved */
 } tp_detectors;
 
 tp_detectors tp_detectors_new(void);

@@ -5,11 +5,13 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "train/cascade.h"
 #include "train/log.h"
 #include "train/state.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef struct {
@@ -23,14 +25,15 @@ typedef struct {
     double best_accuracy, best_loss;
     double smooth_loss, smooth_accuracy;
     bool finished; /* by early stopping */
-    char *state_path, *log_path, *result_path;
+    tp_failures failures;
+    char *state_path, *log_path, *result_path, *good_path;
 } run;
 
 /* ---- state ---- */
 
 enum { N_SILENT = sizeof((tp_detectors){0}.silent_until) / sizeof(int64_t) };
 
-static tp_status save_state(const run *r) {
+static tp_status save_state_as(const run *r, const char *path) {
     json_t *quiet = json_array();
     for (size_t i = 0; i < N_SILENT; i++) json_array_append_new(quiet, json_integer(r->detectors.silent_until[i]));
     json_t *detectors = json_pack("{s:f, s:f, s:I, s:o}", "smooth_loss", r->detectors.smooth_loss, "best_loss",
@@ -41,12 +44,17 @@ static tp_status save_state(const run *r) {
                              r->best_accuracy, "best_loss", isfinite(r->best_loss) ? r->best_loss : 1e30, "smooth_loss",
                              r->smooth_loss, "smooth_accuracy", r->smooth_accuracy, "finished", r->finished,
                              "detectors", detectors, "run", json_incref(r->learner->identity));
-    tp_status status = tp_state_save(r->state_path, r->adamw, note);
+    tp_failures_to_note(&r->failures, note);
+    tp_status status = tp_state_save(path, r->adamw, note);
     json_decref(note);
     return status;
 }
 
-static tp_status read_counters(run *r, json_t *note) {
+static tp_status save_state(const run *r) {
+    return save_state_as(r, r->state_path);
+}
+
+static tp_status read_counters(run *r, const char *path, json_t *note) {
     json_int_t step, best_step, misses, loss_step;
     json_t *quiet;
     int finished;
@@ -56,20 +64,31 @@ static tp_status read_counters(run *r, json_t *note) {
                     &finished, "detectors", "smooth_loss", &r->detectors.smooth_loss, "best_loss",
                     &r->detectors.best_loss, "best_step", &loss_step, "silent_until", &quiet) != 0 ||
         step < 0 || json_array_size(quiet) != N_SILENT)
-        return tp_fail(TP_ERR_FORMAT, "%s: its counters are broken", r->state_path);
+        return tp_fail(TP_ERR_FORMAT, "%s: its counters are broken", path);
     r->step = step, r->best_step = best_step, r->misses = misses, r->finished = finished;
     r->detectors.best_step = loss_step;
     for (size_t i = 0; i < N_SILENT; i++) r->detectors.silent_until[i] = json_integer_value(json_array_get(quiet, i));
     return TP_OK;
 }
 
+static tp_status load_state_of(run *r, const char *path, json_t **note) {
+    TP_TRY(tp_state_load(path, r->adamw, note));
+    tp_status status = tp_state_check_run(path, *note, r->learner->identity);
+    if (status == TP_OK) status = read_counters(r, path, *note);
+    if (status == TP_OK) return TP_OK;
+    json_decref(*note);
+    return status;
+}
+
 static tp_status load_state(run *r) {
     json_t *note;
-    TP_TRY(tp_state_load(r->state_path, r->adamw, &note));
-    tp_status status = tp_state_check_run(r->state_path, note, r->learner->identity);
-    if (status == TP_OK) status = read_counters(r, note);
+    TP_TRY(load_state_of(r, r->state_path, &note));
+    bool sound = tp_failures_from_note(&r->failures, note);
     json_decref(note);
-    return status;
+    if (!sound) return tp_fail(TP_ERR_FORMAT, "%s: its failures are broken", r->state_path);
+    if (r->failures.seeds == 0) return TP_OK;
+    TP_TRY(r->learner->reseed(r->learner->context, tp_failures_seed(&r->failures, r->recipe->seed)));
+    return tp_state_load(r->state_path, r->adamw, &note) == TP_OK ? (json_decref(note), TP_OK) : tp_last_status();
 }
 
 /* The state of a run goes with the best so far; one without the other is no run. A checkpoint that is newer than the
@@ -113,7 +132,9 @@ static tp_status validate(run *r) {
     json_object_set_new(line, "valid_accuracy", json_real(v.accuracy));
     json_object_set_new(line, "valid_loss", json_real(v.loss));
     json_object_set_new(line, "best", json_boolean(better));
-    return tp_log_add(r->log_path, line);
+    TP_TRY(tp_log_add(r->log_path, line));
+    bool collapsed = r->recipe->cascade.collapse && r->detectors.collapsed;
+    return r->recipe->cascade.restarts > 0 && isfinite(v.loss) && !collapsed ? save_state_as(r, r->good_path) : TP_OK;
 }
 
 /* A quick look: what the receiver actually says, on a few validation rows. */
@@ -129,9 +150,65 @@ static tp_status quick_look(run *r) {
                                              "by_class", tp_log_text(look.by_class)));
 }
 
+/* ---- failures ---- */
+
+/* The counters of a run that has not begun. The best of all attempts stays. */
+static void forget_progress(run *r) {
+    memset(r->adamw->m, 0, (size_t)r->adamw->params->total * sizeof(float));
+    memset(r->adamw->v, 0, (size_t)r->adamw->params->total * sizeof(float));
+    r->adamw->t = 0;
+    r->step = 0;
+    r->smooth_loss = r->smooth_accuracy = 0;
+    r->detectors = tp_detectors_new();
+}
+
+/* Back to the last good state of this seed, if there is one. */
+static tp_status go_back(run *r) {
+    json_t *note = NULL;
+    tp_failures then = tp_failures_new();
+    tp_status status = tp_path_exists(r->good_path) ? load_state_of(r, r->good_path, &note) : TP_OK;
+    bool usable = status == TP_OK && note && tp_failures_from_note(&then, note) && then.seeds == r->failures.seeds;
+    tp_failures_free(&then);
+    if (note) json_decref(note);
+    if (status != TP_OK || usable) return status;
+    if (r->learner->reseed == NULL)
+        return tp_fail(TP_ERR_ARGUMENT,
+                       "training failed before its first validation, which it could have gone back to");
+    forget_progress(r);
+    return r->learner->reseed(r->learner->context, tp_failures_seed(&r->failures, r->recipe->seed));
+}
+
+/* Goes on from somewhere else after a failure, or gives up. The state is saved at once: whoever is killed afterwards
+ * must not fail a second time from a state that is older than the good one. */
+static tp_status recover(run *r, const char *sentence) {
+    tp_remedy remedy = tp_failures_remedy(&r->failures, &r->recipe->cascade);
+    if (remedy == TP_REMEDY_SEED && r->learner->reseed == NULL) remedy = TP_REMEDY_NONE;
+    if (remedy == TP_REMEDY_NONE) return tp_fail(TP_ERR_ARGUMENT, "training failed: %s", sentence);
+    double best_accuracy = r->best_accuracy, best_loss = r->best_loss;
+    int64_t best_step = r->best_step, seen = r->step;
+    if (remedy == TP_REMEDY_SEED) {
+        tp_failures next = {.seeds = r->failures.seeds + 1};
+        forget_progress(r);
+        TP_TRY(r->learner->reseed(r->learner->context, tp_failures_seed(&next, r->recipe->seed)));
+    } else {
+        TP_TRY(go_back(r));
+    }
+    r->best_accuracy = best_accuracy, r->best_loss = best_loss, r->best_step = best_step;
+    r->misses = 0;
+    r->finished = false;
+    tp_failures_add(&r->failures, remedy, sentence, seen, r->step);
+    tp_progress_say(r->o->progress, "step %lld: %s; going on from step %lld with %s, rate times %g", (long long)seen,
+                    sentence, (long long)r->step, remedy == TP_REMEDY_SEED ? "another seed" : "the last good state",
+                    tp_failures_rate(&r->failures));
+    TP_TRY(save_state(r));
+    TP_TRY(tp_log_begin(r->log_path, r->step));
+    return tp_failures_log(&r->failures, r->log_path);
+}
+
 /* ---- one update ---- */
 
-static tp_status update(run *r) {
+/* `failed`: the run has gone back to an earlier step. */
+static tp_status update(run *r, bool *failed) {
     const tp_recipe *recipe = r->recipe;
     int64_t parts = recipe->optimiser.accumulate;
     tp_objective_values mean = {0};
@@ -145,7 +222,8 @@ static tp_status update(run *r) {
     signs.step = r->step;
     bool cosine = recipe->optimiser.schedule == TP_LR_COSINE;
     double lr = tp_cosine_lr(recipe->optimiser.lr, cosine ? recipe->optimiser.min_lr_ratio : 1.0, r->step,
-                             recipe->optimiser.warmup, recipe->optimiser.steps);
+                             recipe->optimiser.warmup, recipe->optimiser.steps) *
+                tp_failures_rate(&r->failures);
     signs.loss = mean.total;
     const tp_params *watched = r->learner->watched; /* what is thrown away in the end has gradients of its own */
     signs.gradient_norm = watched ? tp_params_grad_norm(watched) / (double)parts : 0;
@@ -154,8 +232,11 @@ static tp_status update(run *r) {
     r->step++; /* from here on this update is made, and all it says belongs to the step it leads to */
     char sentence[256];
     bool fatal;
-    if (tp_detectors_look(&r->detectors, &signs, sentence, sizeof sentence, &fatal)) TP_TRY(warn(r, sentence));
-    if (fatal) return tp_fail(TP_ERR_ARGUMENT, "training failed: %s", sentence);
+    bool spoke = tp_detectors_look(&r->detectors, &signs, sentence, sizeof sentence, &fatal);
+    if (spoke) TP_TRY(warn(r, sentence));
+    bool collapsed = recipe->cascade.restarts > 0 && recipe->cascade.collapse && r->detectors.collapsed;
+    *failed = fatal || (spoke && collapsed);
+    if (*failed) return recover(r, sentence);
     double memory = r->step < 50 ? 1.0 - 1.0 / (double)r->step : 0.98;
     r->smooth_loss = memory * r->smooth_loss + (1.0 - memory) * mean.total;
     r->smooth_accuracy = memory * r->smooth_accuracy + (1.0 - memory) * mean.accuracy;
@@ -197,7 +278,9 @@ static tp_status loop(run *r) {
             return tp_fail(TP_ERR_CANCELLED, "stopped at step %lld; the same command goes on from there",
                            (long long)r->step);
         }
-        TP_TRY(update(r));
+        bool failed;
+        TP_TRY(update(r, &failed));
+        if (failed) continue;
         if (r->step % recipe->early_stopping.every == 0 || r->step == total) TP_TRY(validate(r));
         if (r->learner->look && recipe->quick_eval.every > 0 && r->step % recipe->quick_eval.every == 0)
             TP_TRY(quick_look(r));
@@ -232,7 +315,9 @@ static tp_status train(run *r, tp_train_result *result) {
     bool at_end = r->finished || r->step >= r->recipe->optimiser.steps;
     if (result->resumed && at_end && tp_path_exists(r->result_path)) return read_result(r, result);
     unlink(r->result_path); /* an outcome that is there now is of another run */
+    if (!result->resumed) unlink(r->good_path);
     TP_TRY(tp_log_begin(r->log_path, r->step));
+    TP_TRY(tp_failures_log(&r->failures, r->log_path));
     result->n_truncated = learner->n_truncated;
     result->n_parameters = (learner->watched ? learner->watched : learner->params)->total;
     tp_progress_say(r->o->progress, "%s%s", learner->begins, result->resumed ? ", resumed" : "");
@@ -248,8 +333,10 @@ static tp_status train(run *r, tp_train_result *result) {
         json_pack("{s:I, s:I, s:f, s:f, s:I, s:I}", "steps", (json_int_t)r->step, "best_step", (json_int_t)r->best_step,
                   "valid_accuracy", r->best_accuracy, "train_loss", r->smooth_loss, "parameters",
                   (json_int_t)result->n_parameters, "truncated", (json_int_t)result->n_truncated);
+    if (json_array_size(r->failures.history) > 0) json_object_set(outcome, "failures", r->failures.history);
     tp_status status = tp_json_save_file(outcome, r->result_path);
     json_decref(outcome);
+    if (status == TP_OK) unlink(r->good_path); /* nothing can go wrong any more */
     return status;
 }
 
@@ -268,6 +355,8 @@ tp_status tp_loop_run(const tp_train_options *o, const tp_learner *learner, tp_t
              .detectors = tp_detectors_new(),
              .best_loss = INFINITY,
              .best_accuracy = -1,
+             .failures = tp_failures_new(),
+             .good_path = tp_path_join(o->out, "good.safetensors"),
              .state_path = tp_path_join(o->out, "state.safetensors"),
              .log_path = tp_path_join(o->out, "log.jsonl"),
              .result_path = tp_path_join(o->out, "train.json")};
@@ -281,5 +370,7 @@ tp_status tp_loop_run(const tp_train_options *o, const tp_learner *learner, tp_t
     tp_free(r.state_path);
     tp_free(r.log_path);
     tp_free(r.result_path);
+    tp_free(r.good_path);
+    tp_failures_free(&r.failures);
     return status;
 }

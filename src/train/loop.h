@@ -38,6 +38,8 @@ typedef struct tp_learner {
     tp_status (*validate)(void *context, tp_validation *result, json_t *line);
     /* What the receiver says to some of them; NULL: never looked at. */
     tp_status (*look)(void *context, int64_t step, tp_quick_look *look);
+    /* Begins anew, as with that seed instead of the recipe's: parameters and all that is drawn. NULL: cannot. */
+    tp_status (*reseed)(void *context, uint64_t seed);
     /* Writes what was learned into the folder; and says whether what lies there is whole. */
     tp_status (*save)(void *context, const char *folder);
     tp_status (*check_saved)(void *context, const char *folder);

@@ -30,6 +30,7 @@ typedef struct {
     const tp_recipe *recipe; /* the relay's, complete */
     tp_state_cache *train_states, *valid_states;
     tp_sampler *sampler;
+    tp_calibration *calibration;
     tp_loss_aids *aids;
     tp_params trained; /* the bridge's parameters and those of the losses' heads; the list is ours, they are not */
     tp_tape *tape;
@@ -113,8 +114,8 @@ static tp_calibration *measure_receiver(const run *r, const tp_moments *source, 
     return calibration;
 }
 
-/* Statistics of the sender's states over some training texts, and of the receiver's embeddings; then the bridge. */
-static tp_status make_bridge(run *r) {
+/* Statistics of the sender's states over some training texts, and of the receiver's embeddings. */
+static tp_status measure(run *r) {
     const tp_recipe *recipe = r->recipe;
     int64_t n = (int64_t)r->o->task->train.n, wanted = recipe->calibration_texts < n ? recipe->calibration_texts : n;
     int64_t *order = tp_alloc((size_t)n * sizeof *order);
@@ -129,21 +130,37 @@ static tp_status make_bridge(run *r) {
         tp_var *states = tp_state_cache_fetch(r->train_states, r->tape, order + i, some, &offsets);
         tp_moments_add(moments, states->data, states->rows);
     }
-    tp_calibration *calibration = measure_receiver(r, moments, order, wanted);
-    tp_bridge *bridge = calibration == NULL ? NULL
-                                            : tp_bridge_new(&recipe->bridge, r->relay->sender->config.d_model,
-                                                            tp_relay_packet_width(recipe, r->relay->receiver),
-                                                            calibration, recipe->seed);
-    if (bridge) r->aids = tp_loss_aids_new(r->relay, calibration, r->o->task, recipe->seed);
-    tp_calibration_free(calibration);
+    r->calibration = measure_receiver(r, moments, order, wanted);
     tp_moments_free(moments);
     tp_free(order);
+    return r->calibration ? TP_OK : tp_last_status();
+}
+
+static tp_bridge *new_bridge(const run *r, uint64_t seed) {
+    return tp_bridge_new(&r->recipe->bridge, r->relay->sender->config.d_model,
+                         tp_relay_packet_width(r->recipe, r->relay->receiver), r->calibration, seed);
+}
+
+/* What is drawn after the bridge, and what a family computes instead of learning it. */
+static tp_status set_seed(run *r, uint64_t seed) {
+    const tp_task *task = r->o->task;
+    r->tape->seed = seed;
+    tp_sampler_free(r->sampler);
+    r->sampler = tp_sampler_new(task->train.examples, task->train.n, task->n_labels,
+                                r->recipe->balanced && task->n_labels > 0, /* free answers have no classes */
+                                seed);
+    return r->relay->bridge->family->solve ? tp_solve_bridge(r->relay, r->train_states, &task->train, r->tape) : TP_OK;
+}
+
+static tp_status make_bridge(run *r) {
+    tp_bridge *bridge = new_bridge(r, r->recipe->seed);
     if (bridge == NULL) return tp_last_status();
     tp_relay_set_bridge(r->relay, bridge, r->o->task);
+    r->aids = tp_loss_aids_new(r->relay, r->calibration, r->o->task, r->recipe->seed);
     if (r->aids == NULL) return tp_last_status();
     tp_params_append(&r->trained, &bridge->params);
     tp_params_append(&r->trained, &r->aids->params);
-    return bridge->family->solve ? tp_solve_bridge(r->relay, r->train_states, &r->o->task->train, r->tape) : TP_OK;
+    return set_seed(r, r->recipe->seed);
 }
 
 static tp_status prepare(run *r) {
@@ -165,11 +182,8 @@ static tp_status prepare(run *r) {
     TP_TRY(open_states(r, &o->task->valid, "valid", bound, &r->valid_states));
     bound -= tp_state_cache_describe(r->valid_states).most_bytes;
     TP_TRY(open_states(r, &o->task->train, "train", bound, &r->train_states));
-    TP_TRY(make_bridge(r));
-    r->sampler = tp_sampler_new(o->task->train.examples, o->task->train.n, o->task->n_labels,
-                                r->recipe->balanced && o->task->n_labels > 0, /* free answers have no classes */
-                                r->recipe->seed);
-    return TP_OK;
+    TP_TRY(measure(r));
+    return make_bridge(r);
 }
 
 /* ---- what the loop asks for ---- */
@@ -226,6 +240,19 @@ static tp_status look(void *context, int64_t step, tp_quick_look *look) {
     return tp_quick_evaluate(r->relay, r->valid_states, r->o->task, r->recipe->quick_eval.examples, step, look);
 }
 
+/* All parameters as a run with that seed has them at its beginning. */
+static tp_status reseed(void *context, uint64_t seed) {
+    run *r = context;
+    tp_bridge *bridge = new_bridge(r, seed);
+    tp_loss_aids *aids = bridge ? tp_loss_aids_new(r->relay, r->calibration, r->o->task, seed) : NULL;
+    bool made = aids != NULL;
+    if (made) tp_params_copy(&r->relay->bridge->params, &bridge->params);
+    if (made) tp_params_copy(&r->aids->params, &aids->params);
+    tp_loss_aids_free(aids);
+    tp_bridge_free(bridge);
+    return made ? set_seed(r, seed) : tp_last_status();
+}
+
 static tp_status save(void *context, const char *folder) {
     return tp_bridge_save(folder, ((run *)context)->relay->trained);
 }
@@ -260,6 +287,7 @@ static tp_status train(run *r, tp_train_result *result) {
                           .describe = describe,
                           .validate = validate,
                           .look = look,
+                          .reseed = reseed,
                           .save = save,
                           .check_saved = check_saved};
     snprintf(learner.room, sizeof learner.room, "%d tokens", r->relay->tap.max_tokens);
@@ -281,6 +309,7 @@ tp_status tp_train(const tp_train_options *options, tp_train_result *result) {
     tp_tape_free(r.tape);
     tp_free(r.trained.items);
     tp_loss_aids_free(r.aids);
+    tp_calibration_free(r.calibration);
     tp_relay_free(r.relay);
     return status;
 }
