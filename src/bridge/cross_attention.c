@@ -8,17 +8,14 @@
 #include "base/mem.h"
 
 typedef struct {
-    tp_weight queries;          /* [M, d_b] */
-    tp_nn_linear input_proj;    /* [d_b, d_source] */
+    tp_resample_ends ends;      /* with M queries */
     tp_nn_norm norm_q, norm_kv; /* [d_b] */
     tp_nn_attention attention;  /* [d_b, d_b] each */
-    tp_nn_norm final_norm;      /* [d_b] */
-    tp_nn_linear output_proj;   /* [d_target, d_b] */
 } layer;
 
 static int64_t count(const tp_bridge_recipe *r, int64_t d_source, int64_t d_target) {
     int64_t d = r->width;
-    return r->soft_tokens * d + d * (d_source + 1) + 3 * 2 * d + 4 * d * d + d_target * (d + 1);
+    return tp_resample_ends_count(r, r->soft_tokens, d_source, d_target) + 2 * 2 * d + 4 * d * d;
 }
 
 static void *build(tp_bridge *bridge, uint64_t seed) {
@@ -26,28 +23,25 @@ static void *build(tp_bridge *bridge, uint64_t seed) {
     tp_params *params = &bridge->params;
     if (tp_check_heads(r) != TP_OK) return NULL;
     layer *l = tp_alloc(sizeof *l);
-    tp_params_attach(params, &l->queries, "queries", r->soft_tokens, r->width);
-    tp_weight_init_normal(&l->queries, seed, 0.02);
-    tp_nn_linear_attach(params, &l->input_proj, "input_proj", r->width, bridge->d_source, true, seed);
+    tp_resample_begin(bridge, &l->ends, r->soft_tokens, seed);
     tp_nn_norm_attach(params, &l->norm_q, "cross.norm_q", r->width);
     tp_nn_norm_attach(params, &l->norm_kv, "cross.norm_kv", r->width);
     tp_nn_attention_attach(params, &l->attention, "cross", r->width, r->heads, seed);
-    tp_nn_norm_attach(params, &l->final_norm, "final_norm", r->width);
-    tp_nn_linear_attach(params, &l->output_proj, "output_proj", bridge->d_target, r->width, true, seed);
+    tp_resample_end(bridge, &l->ends, seed);
     return l;
 }
 
 static tp_var *forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,
                        int64_t n_sequences, float *read) {
     const layer *l = bridge->layers;
-    tp_var *states = tp_nn_linear_apply(tape, &l->input_proj, hidden); /* [n_total, d_b] */
-    tp_var *x = tp_repeat_queries(tape, &l->queries, n_sequences);     /* [n_sequences * M, d_b] */
+    tp_var *states = tp_nn_linear_apply(tape, &l->ends.input_proj, hidden); /* [n_total, d_b] */
+    tp_var *x = tp_repeat_queries(tape, &l->ends.queries, n_sequences);     /* [n_sequences * M, d_b] */
     tp_var *q = tp_nn_norm_apply(tape, &l->norm_q, x), *kv = tp_nn_norm_apply(tape, &l->norm_kv, states);
     if (read) tp_nn_attention_weights(tape, &l->attention, q, kv, read);
-    const int64_t *own = tp_even_offsets(tape, l->queries.rows, n_sequences);
+    const int64_t *own = tp_even_offsets(tape, l->ends.queries.rows, n_sequences);
     tp_var *more = tp_nn_attention_apply(tape, &l->attention, q, kv, own, offsets, n_sequences);
     x = tp_add(tape, x, tp_dropout(tape, more, (float)bridge->recipe.dropout));
-    return tp_nn_linear_apply(tape, &l->output_proj, tp_nn_norm_apply(tape, &l->final_norm, x));
+    return tp_resample_output(tape, &l->ends, x);
 }
 
 static tp_var *resample(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,

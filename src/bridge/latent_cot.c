@@ -11,18 +11,14 @@
 #include <string.h>
 
 typedef struct {
-    tp_weight queries;         /* [M / steps, d_b] */
+    tp_resample_ends ends;     /* with M / steps queries */
     tp_weight marks;           /* [steps, d_b] */
-    tp_nn_linear input_proj;   /* [d_b, d_source] */
     tp_resample_block *blocks; /* [depth], used by every step */
-    tp_nn_norm final_norm;     /* [d_b] */
-    tp_nn_linear output_proj;  /* [d_target, d_b] */
 } chain;
 
 static int64_t count(const tp_bridge_recipe *r, int64_t d_source, int64_t d_target) {
-    int64_t d = r->width;
-    return (r->soft_tokens / r->steps + r->steps) * d + d * (d_source + 1) + r->depth * tp_resample_block_count(r) +
-           2 * d + d_target * (d + 1);
+    return tp_resample_ends_count(r, r->soft_tokens / r->steps + r->steps, d_source, d_target) +
+           r->depth * tp_resample_block_count(r);
 }
 
 static void *build(tp_bridge *bridge, uint64_t seed) {
@@ -35,14 +31,11 @@ static void *build(tp_bridge *bridge, uint64_t seed) {
                             r->soft_tokens, r->steps);
     chain *c = tp_alloc(sizeof *c);
     c->blocks = tp_alloc((size_t)r->depth * sizeof *c->blocks);
-    tp_params_attach(params, &c->queries, "queries", r->soft_tokens / r->steps, r->width);
-    tp_weight_init_normal(&c->queries, seed, 0.02);
+    tp_resample_begin(bridge, &c->ends, r->soft_tokens / r->steps, seed);
     tp_params_attach(params, &c->marks, "marks", r->steps, r->width);
     tp_weight_init_normal(&c->marks, seed, 0.02);
-    tp_nn_linear_attach(params, &c->input_proj, "input_proj", r->width, bridge->d_source, true, seed);
     for (int i = 0; i < r->depth; i++) tp_resample_block_attach(params, &c->blocks[i], i, r, seed);
-    tp_nn_norm_attach(params, &c->final_norm, "final_norm", r->width);
-    tp_nn_linear_attach(params, &c->output_proj, "output_proj", bridge->d_target, r->width, true, seed);
+    tp_resample_end(bridge, &c->ends, seed);
     return c;
 }
 
@@ -76,8 +69,8 @@ static tp_var *forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, c
                              .offsets = offsets,
                              .earlier = thoughts};
     if (read) rows.read = tp_arena_alloc(tape->arena, (size_t)(r->heads * m * n) * sizeof *read);
-    tp_var *states = tp_nn_linear_apply(tape, &c->input_proj, hidden); /* [n_total, d_b] */
-    tp_var *marks = tp_parameter(tape, &c->marks), *x = tp_repeat_queries(tape, &c->queries, n_sequences);
+    tp_var *states = tp_nn_linear_apply(tape, &c->ends.input_proj, hidden); /* [n_total, d_b] */
+    tp_var *marks = tp_parameter(tape, &c->marks), *x = tp_repeat_queries(tape, &c->ends.queries, n_sequences);
     for (int step = 0; step < r->steps; step++) {
         x = add_mark(tape, x, marks, step);
         rows.n_earlier = step;
@@ -88,7 +81,7 @@ static tp_var *forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, c
         thoughts[step] = x;
     }
     x = tp_join_rows(tape, thoughts, r->steps, m); /* [n_sequences * M, d_b] */
-    return tp_nn_linear_apply(tape, &c->output_proj, tp_nn_norm_apply(tape, &c->final_norm, x));
+    return tp_resample_output(tape, &c->ends, x);
 }
 
 static tp_var *resample(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,

@@ -9,31 +9,22 @@
 #include "base/mem.h"
 
 typedef struct {
-    tp_weight queries;         /* [M, d_b] */
-    tp_nn_linear input_proj;   /* [d_b, d_source] */
+    tp_resample_ends ends;     /* with M queries */
     tp_resample_block *blocks; /* [depth] */
-    tp_nn_norm final_norm;     /* [d_b] */
-    tp_nn_linear output_proj;  /* [d_target, d_b] */
 } perceiver;
 
 static int64_t count(const tp_bridge_recipe *r, int64_t d_source, int64_t d_target) {
-    int64_t d = r->width;
-    return r->soft_tokens * d + d * d_source + d + r->depth * tp_resample_block_count(r) + 2 * d + d_target * d +
-           d_target;
+    return tp_resample_ends_count(r, r->soft_tokens, d_source, d_target) + r->depth * tp_resample_block_count(r);
 }
 
 static void *build(tp_bridge *bridge, uint64_t seed) {
     const tp_bridge_recipe *r = &bridge->recipe;
-    tp_params *params = &bridge->params;
     if (tp_check_heads(r) != TP_OK) return NULL;
     perceiver *p = tp_alloc(sizeof *p);
     p->blocks = tp_alloc((size_t)r->depth * sizeof *p->blocks);
-    tp_params_attach(params, &p->queries, "queries", r->soft_tokens, r->width);
-    tp_weight_init_normal(&p->queries, seed, 0.02);
-    tp_nn_linear_attach(params, &p->input_proj, "input_proj", r->width, bridge->d_source, true, seed);
-    for (int i = 0; i < r->depth; i++) tp_resample_block_attach(params, &p->blocks[i], i, r, seed);
-    tp_nn_norm_attach(params, &p->final_norm, "final_norm", r->width);
-    tp_nn_linear_attach(params, &p->output_proj, "output_proj", bridge->d_target, r->width, true, seed);
+    tp_resample_begin(bridge, &p->ends, r->soft_tokens, seed);
+    for (int i = 0; i < r->depth; i++) tp_resample_block_attach(&bridge->params, &p->blocks[i], i, r, seed);
+    tp_resample_end(bridge, &p->ends, seed);
     return p;
 }
 
@@ -51,13 +42,13 @@ static tp_var *forward(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, c
                              .own = tp_even_offsets(tape, r->soft_tokens, n_sequences),
                              .offsets = offsets,
                              .read = read};
-    tp_var *states = tp_nn_linear_apply(tape, &p->input_proj, hidden); /* [n_total, d_b] */
-    tp_var *x = tp_repeat_queries(tape, &p->queries, n_sequences);     /* [n_sequences * M, d_b] */
+    tp_var *states = tp_nn_linear_apply(tape, &p->ends.input_proj, hidden); /* [n_total, d_b] */
+    tp_var *x = tp_repeat_queries(tape, &p->ends.queries, n_sequences);     /* [n_sequences * M, d_b] */
     for (int i = 0; i < r->depth; i++) {
         x = tp_resample_block_apply(tape, &p->blocks[i], r, x, states, &rows);
         if (read) rows.read += r->heads * x->rows * states->rows;
     }
-    return tp_nn_linear_apply(tape, &p->output_proj, tp_nn_norm_apply(tape, &p->final_norm, x));
+    return tp_resample_output(tape, &p->ends, x);
 }
 
 static tp_var *resample(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,

@@ -44,6 +44,28 @@ void tp_read_one(tp_reading_forward forward, tp_tape *tape, const tp_bridge *bri
     forward(tape, bridge, x, tp_even_offsets(tape, x->rows, 1), 1, weights);
 }
 
+int64_t tp_resample_ends_count(const tp_bridge_recipe *r, int64_t n_queries, int64_t d_source, int64_t d_target) {
+    int64_t d = r->width;
+    return n_queries * d + d * (d_source + 1) + 2 * d + d_target * (d + 1);
+}
+
+void tp_resample_begin(tp_bridge *bridge, tp_resample_ends *ends, int64_t n_queries, uint64_t seed) {
+    int64_t d = bridge->recipe.width;
+    tp_params_attach(&bridge->params, &ends->queries, "queries", n_queries, d);
+    tp_weight_init_normal(&ends->queries, seed, 0.02);
+    tp_nn_linear_attach(&bridge->params, &ends->input_proj, "input_proj", d, bridge->d_source, true, seed);
+}
+
+void tp_resample_end(tp_bridge *bridge, tp_resample_ends *ends, uint64_t seed) {
+    int64_t d = bridge->recipe.width;
+    tp_nn_norm_attach(&bridge->params, &ends->final_norm, "final_norm", d);
+    tp_nn_linear_attach(&bridge->params, &ends->output_proj, "output_proj", bridge->d_target, d, true, seed);
+}
+
+tp_var *tp_resample_output(tp_tape *tape, const tp_resample_ends *ends, tp_var *x) {
+    return tp_nn_linear_apply(tape, &ends->output_proj, tp_nn_norm_apply(tape, &ends->final_norm, x));
+}
+
 int64_t tp_resample_block_count(const tp_bridge_recipe *r) {
     int64_t d = r->width, ff = d * r->ffn_multiple;
     return 4 * 2 * d + 2 * 4 * d * d + 2 * d * ff + ff + d; /* norms, attention, feed-forward */

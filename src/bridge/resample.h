@@ -30,6 +30,25 @@ typedef tp_var *(*tp_reading_forward)(tp_tape *tape, const tp_bridge *bridge, tp
                                       int64_t n_sequences, float *read);
 void tp_read_one(tp_reading_forward forward, tp_tape *tape, const tp_bridge *bridge, tp_var *x, float *weights);
 
+/* ---- the ends ---- */
+
+/* What stands before and behind the blocks. */
+typedef struct tp_resample_ends {
+    tp_weight queries;        /* [n_queries, d_b] */
+    tp_nn_linear input_proj;  /* [d_b, d_source] */
+    tp_nn_norm final_norm;    /* [d_b] */
+    tp_nn_linear output_proj; /* [d_target, d_b] */
+} tp_resample_ends;
+
+int64_t tp_resample_ends_count(const tp_bridge_recipe *recipe, int64_t n_queries, int64_t d_source, int64_t d_target);
+
+/* Attached before the blocks (queries, input_proj) and behind them (final_norm, output_proj). */
+void tp_resample_begin(tp_bridge *bridge, tp_resample_ends *ends, int64_t n_queries, uint64_t seed);
+void tp_resample_end(tp_bridge *bridge, tp_resample_ends *ends, uint64_t seed);
+
+/* Soft tokens [n, d_target] from what has become of the queries, x [n, d_b]. */
+tp_var *tp_resample_output(tp_tape *tape, const tp_resample_ends *ends, tp_var *x);
+
 /* ---- the block ---- */
 
 typedef struct tp_resample_block {

@@ -10,23 +10,14 @@
 #include "base/mem.h"
 
 typedef struct {
-    tp_nn_norm norm, ffn_norm;
-    tp_nn_attention attention;
-    tp_nn_ffn ffn;
-} block;
-
-typedef struct {
-    tp_weight queries;        /* [M, d_b] */
-    tp_nn_linear input_proj;  /* [d_b, d_source] */
-    block *blocks;            /* [depth] */
-    tp_nn_norm final_norm;    /* [d_b] */
-    tp_nn_linear output_proj; /* [d_target, d_b] */
+    tp_resample_ends ends; /* with M queries */
+    tp_nn_block *blocks;   /* [depth] */
 } transformer;
 
 static int64_t count(const tp_bridge_recipe *r, int64_t d_source, int64_t d_target) {
     int64_t d = r->width, ff = d * r->ffn_multiple;
     int64_t in_block = 2 * 2 * d + 4 * d * (d + 1) + ff * (d + 1) + d * (ff + 1);
-    return r->soft_tokens * d + d * (d_source + 1) + r->depth * in_block + 2 * d + d_target * (d + 1);
+    return tp_resample_ends_count(r, r->soft_tokens, d_source, d_target) + r->depth * in_block;
 }
 
 static void *build(tp_bridge *bridge, uint64_t seed) {
@@ -36,19 +27,16 @@ static void *build(tp_bridge *bridge, uint64_t seed) {
     if (tp_check_heads(r) != TP_OK) return NULL;
     transformer *t = tp_alloc(sizeof *t);
     t->blocks = tp_alloc((size_t)r->depth * sizeof *t->blocks);
-    tp_params_attach(params, &t->queries, "queries", r->soft_tokens, r->width);
-    tp_weight_init_normal(&t->queries, seed, 0.02);
-    tp_nn_linear_attach(params, &t->input_proj, "input_proj", r->width, bridge->d_source, true, seed);
+    tp_resample_begin(bridge, &t->ends, r->soft_tokens, seed);
     for (int i = 0; i < r->depth; i++) {
-        block *b = &t->blocks[i];
+        tp_nn_block *b = &t->blocks[i];
         int64_t d = r->width;
         tp_nn_norm_attach(params, &b->norm, tp_block_name(name, i, "self.norm"), d);
         tp_nn_attention_attach_biased(params, &b->attention, tp_block_name(name, i, "self"), d, d, r->heads, seed);
         tp_nn_norm_attach(params, &b->ffn_norm, tp_block_name(name, i, "ffn.norm"), d);
         tp_nn_ffn_attach(params, &b->ffn, tp_block_name(name, i, "ffn"), d, d * r->ffn_multiple, seed);
     }
-    tp_nn_norm_attach(params, &t->final_norm, "final_norm", r->width);
-    tp_nn_linear_attach(params, &t->output_proj, "output_proj", bridge->d_target, r->width, true, seed);
+    tp_resample_end(bridge, &t->ends, seed);
     return t;
 }
 
@@ -83,21 +71,14 @@ static tp_var *resample(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, 
                         int64_t n_sequences) {
     const transformer *t = bridge->layers;
     const tp_bridge_recipe *r = &bridge->recipe;
-    float dropout = (float)r->dropout;
     const int64_t *own;
     const tp_row_ref *ends;
-    tp_var *states = tp_nn_linear_apply(tape, &t->input_proj, hidden); /* [n_total, d_b] */
-    tp_var *x = append_queries(tape, states, &t->queries, offsets, n_sequences, &own, &ends);
-    for (int i = 0; i < r->depth; i++) {
-        const block *b = &t->blocks[i];
-        tp_var *n = tp_nn_norm_apply(tape, &b->norm, x);
-        tp_var *more = tp_nn_attention_apply(tape, &b->attention, n, n, own, own, n_sequences);
-        x = tp_add(tape, x, tp_dropout(tape, more, dropout));
-        more = tp_nn_ffn_apply(tape, &b->ffn, tp_nn_norm_apply(tape, &b->ffn_norm, x));
-        x = tp_add(tape, x, tp_dropout(tape, more, dropout));
-    }
+    tp_var *states = tp_nn_linear_apply(tape, &t->ends.input_proj, hidden); /* [n_total, d_b] */
+    tp_var *x = append_queries(tape, states, &t->ends.queries, offsets, n_sequences, &own, &ends);
+    for (int i = 0; i < r->depth; i++)
+        x = tp_nn_block_apply(tape, &t->blocks[i], x, own, n_sequences, (float)r->dropout);
     x = tp_gather(tape, &x, 1, ends, n_sequences * r->soft_tokens);
-    return tp_nn_linear_apply(tape, &t->output_proj, tp_nn_norm_apply(tape, &t->final_norm, x));
+    return tp_resample_output(tape, &t->ends, x);
 }
 
 const tp_bridge_family tp_bridge_transformer = {

@@ -11,15 +11,9 @@
 #include <stdio.h>
 
 typedef struct {
-    tp_nn_norm norm, ffn_norm;
-    tp_nn_attention attention;
-    tp_nn_ffn ffn;
-} block;
-
-typedef struct {
     tp_weight bytes;     /* [TP_LATENTWIRE_BYTE_IDS, d_b] */
     tp_weight positions; /* [max_bytes + 2, d_b] */
-    block *blocks;       /* [depth] */
+    tp_nn_block *blocks; /* [depth] */
     tp_nn_norm final_norm;
     tp_nn_linear proj;    /* [d_z, d_b]: from the transformer's width to that of Z */
     tp_weight queries;    /* [rows, d_z] */
@@ -50,7 +44,7 @@ static void *build(tp_latentwire *wire, const tp_latentwire_shape *shape, uint64
     tp_params_attach(params, &l->positions, "encoder.positions", wire->recipe.max_bytes + 2, d_b);
     tp_weight_init_normal(&l->positions, seed, 0.5);
     for (int i = 0; i < r->depth; i++) {
-        block *b = &l->blocks[i];
+        tp_nn_block *b = &l->blocks[i];
         tp_nn_norm_attach(params, &b->norm, block_name(name, i, "norm"), d_b);
         tp_nn_attention_attach(params, &b->attention, block_name(name, i, "attention"), d_b, r->heads, seed);
         tp_nn_norm_attach(params, &b->ffn_norm, block_name(name, i, "ffn.norm"), d_b);
@@ -85,14 +79,8 @@ static tp_var *encode(tp_tape *tape, const tp_latentwire *wire, const tp_latentw
 
     tp_var *x = tp_embedding(tape, &l->bytes, input->ids, total); /* [total, d_b] */
     x = tp_add(tape, x, tp_embedding(tape, &l->positions, places, total));
-    for (int i = 0; i < wire->bridge.depth; i++) {
-        const block *b = &l->blocks[i];
-        tp_var *h = tp_nn_norm_apply(tape, &b->norm, x);
-        h = tp_nn_attention_apply(tape, &b->attention, h, h, input->offsets, input->offsets, n);
-        x = tp_add(tape, x, tp_dropout(tape, h, dropout));
-        h = tp_nn_ffn_apply(tape, &b->ffn, tp_nn_norm_apply(tape, &b->ffn_norm, x));
-        x = tp_add(tape, x, tp_dropout(tape, h, dropout));
-    }
+    for (int i = 0; i < wire->bridge.depth; i++)
+        x = tp_nn_block_apply(tape, &l->blocks[i], x, input->offsets, n, dropout);
     tp_var *context = tp_nn_linear_apply(tape, &l->proj, tp_nn_norm_apply(tape, &l->final_norm, x)); /* [total, d_z] */
     tp_row_ref *which = tp_arena_alloc(tape->arena, (size_t)own[n] * sizeof *which);
     for (int64_t i = 0; i < own[n]; i++) which[i] = (tp_row_ref){0, i % wire->rows};

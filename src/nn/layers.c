@@ -107,6 +107,15 @@ tp_var *tp_nn_ffn_apply(tp_tape *tape, const tp_nn_ffn *layer, tp_var *x) {
     return tp_nn_linear_apply(tape, &layer->down, tp_gelu(tape, tp_nn_linear_apply(tape, &layer->up, x)));
 }
 
+tp_var *tp_nn_block_apply(tp_tape *tape, const tp_nn_block *block, tp_var *x, const int64_t *offsets,
+                          int64_t n_sequences, float dropout) {
+    tp_var *n = tp_nn_norm_apply(tape, &block->norm, x);
+    tp_var *more = tp_nn_attention_apply(tape, &block->attention, n, n, offsets, offsets, n_sequences);
+    x = tp_add(tape, x, tp_dropout(tape, more, dropout));
+    more = tp_nn_ffn_apply(tape, &block->ffn, tp_nn_norm_apply(tape, &block->ffn_norm, x));
+    return tp_add(tape, x, tp_dropout(tape, more, dropout));
+}
+
 /* With y = (x - m) / s:  dx = dy / s,  dm = -sum over rows of dy / s,  ds = -sum over rows of dy y / s. */
 static void whiten_backward(tp_tape *tape, tp_node *node) {
     tp_var *x = node->in[0];

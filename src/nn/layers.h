@@ -60,6 +60,17 @@ typedef struct tp_nn_ffn {
 void tp_nn_ffn_attach(tp_params *params, tp_nn_ffn *layer, const char *name, int64_t d, int64_t d_ff, uint64_t seed);
 tp_var *tp_nn_ffn_apply(tp_tape *tape, const tp_nn_ffn *layer, tp_var *x);
 
+/* A block of a pre-norm transformer that looks both ways: x += attention(norm(x)), x += ffn(norm(x)), with dropout of
+ * what is added. Its parts are attached by whoever names them. x [n_total, d]; a row attends to all of its sequence. */
+typedef struct tp_nn_block {
+    tp_nn_norm norm, ffn_norm;
+    tp_nn_attention attention;
+    tp_nn_ffn ffn;
+} tp_nn_block;
+
+tp_var *tp_nn_block_apply(tp_tape *tape, const tp_nn_block *block, tp_var *x, const int64_t *offsets,
+                          int64_t n_sequences, float dropout);
+
 /* (x - mean) / std for every row; mean and std [d], frozen or trainable. */
 tp_var *tp_nn_whiten(tp_tape *tape, tp_var *x, const tp_weight *mean, const tp_weight *std);
 
