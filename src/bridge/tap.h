@@ -26,6 +26,10 @@ tp_status tp_tap_tokens(const tp_tap *tap, const char *text, size_t n, tp_ids *i
 /* Numbers of a token's row of hidden states: d_model for each layer that is read. */
 int64_t tp_tap_width(const tp_tap *tap);
 
+/* The states [x->rows, tp_tap_width] of rows x of embeddings, in a batch without a cache, into out; the tape is frozen.
+ */
+void tp_tap_rows(const tp_tap *tap, tp_tape *tape, tp_var *x, const tp_batch *batch, float *out);
+
 /* The hidden states [n_ids, tp_tap_width] of one prompt, into out; those of several layers stand side by side in a row.
  * Layers above the tapped ones are not computed. `tape` is scratch: frozen, and reset here. */
 void tp_tap_run(const tp_tap *tap, tp_tape *tape, const int32_t *ids, int64_t n_ids, float *out);

@@ -22,6 +22,7 @@
     X(runs)         \
     X(report)       \
     X(relay)        \
+    X(handoff)      \
     X(inspect)      \
     X(probe)        \
     X(perturb)      \
