@@ -1,7 +1,9 @@
-/* latentwire/train, checkpoint: one latent is learned through two frozen receivers of different families; a run that
- * was stopped ends with the bytes of one that was not; other models, tasks and broken folders are refused by name. */
+/* latentwire/train, checkpoint, and eval/latentwire_eval: one latent is learned through two frozen receivers of
+ * different families; a run that was stopped ends with the bytes of one that was not; other models, tasks and broken
+ * folders are refused by name. */
 #include "tiny_training.h"
 
+#include "eval/latentwire_eval.h"
 #include "latentwire/checkpoint.h"
 #include "latentwire/losses.h"
 #include "latentwire/source.h"
@@ -296,9 +298,89 @@ static void a_warm_up_alternates(void **state) {
     tp_recipe_free(recipe);
 }
 
+/* ---- together ---- */
+
+static void joint_weights_are_the_best_mixture(void **state) {
+    (void)state;
+    enum { ROWS = 4, LABELS = 2 };
+    const int32_t truth[ROWS] = {0, 1, 0, 1};
+    /* the first is sure and right on two rows, unsure and wrong on the others, where the second is right */
+    const double first[] = {0, -9, -9, 0, -1.2, -1, -1, -1.2}, second[] = {-1.1, -1, -1, -1.1, 0, -9, -9, 0};
+    const double useless[] = {0, 0, 0, 0, 0, 0, 0, 0};
+    double w[3];
+    tp_joint_weights((const double *const[]){first, second}, 2, ROWS, LABELS, truth, w);
+    assert_true(fabs(w[0] - 0.9) < 1e-12 && fabs(w[1] - 0.1) < 1e-12); /* the smallest share that helps */
+    tp_joint_weights((const double *const[]){second, first}, 2, ROWS, LABELS, truth, w);
+    assert_true(fabs(w[0] - 0.9) < 1e-12 && fabs(w[1] - 0.1) < 1e-12);
+    tp_joint_weights((const double *const[]){first, useless, second}, 3, ROWS, LABELS, truth, w);
+    assert_true(fabs(w[0] + w[1] + w[2] - 1) < 1e-12 && w[0] > 0 && w[1] == 0 && w[2] > 0);
+    tp_joint_weights((const double *const[]){first, useless}, 2, ROWS, LABELS, truth, w);
+    assert_true(w[0] == 1 && w[1] == 0); /* nothing is taken that does not help */
+}
+
+static const json_t *row_of(const json_t *found, const char *name) {
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(found, "rows"), i,
+                       row) if (strcmp(json_string_value(json_object_get(row, "name")), name) == 0) return row;
+    fail_msg("there is no row %s", name);
+    return NULL;
+}
+
+static double accuracy_of(const json_t *found, const char *name) {
+    const json_t *row = row_of(found, name), *reading = json_object_get(row, "score");
+    if (reading == NULL) reading = json_object_get(row, "direct");
+    const json_t *predictions = json_object_get(reading, "predictions"), *truth = json_object_get(found, "truth");
+    size_t n = json_array_size(truth), right = 0;
+    assert_int_equal(json_array_size(predictions), n);
+    for (size_t i = 0; i < n; i++) right += json_equal(json_array_get(predictions, i), json_array_get(truth, i));
+    double accuracy = json_real_value(json_object_get(reading, "accuracy"));
+    assert_true(fabs(accuracy - (double)right / (double)n) < 1e-12); /* the table is what the rows say */
+    return accuracy;
+}
+
+/* Of the run that two_receivers_learn_to_read_one_latent left. */
+static void receivers_answer_alone_and_together(void **state) {
+    (void)state;
+    tp_latentwire_models models = {
+        .sender = stage.sender, .receivers = {stage.receiver, stage.sender}, .n_receivers = 2};
+    const char *run = in_dir("decoder");
+    tp_latentwire_eval_options options = {.run = run, .models = &models, .task = stage.task};
+    json_t *found = tp_latentwire_evaluate(&options);
+    check_not_null(found);
+    double joint = accuracy_of(found, "joint"), one = accuracy_of(found, "wire_1"), two = accuracy_of(found, "wire_2");
+    assert_true(one > 0.6 && two > 0.6); /* a third is chance, and what is left without the source */
+    assert_true(joint >= fmin(one, two) && joint > 0.7);
+    assert_true(accuracy_of(found, "shuffled_1") < 0.55 && accuracy_of(found, "joint_shuffled") < 0.55);
+    assert_true(accuracy_of(found, "zero_1") < 0.4 && accuracy_of(found, "zero_2") < 0.4);
+    assert_true(accuracy_of(found, "majority") < 0.4);
+    accuracy_of(found, "text_1");
+    assert_true(accuracy_of(found, "words") > 0.5);
+    const json_t *weights = json_object_get(row_of(found, "joint"), "weights");
+    assert_int_equal(json_array_size(weights), 2);
+    assert_true(fabs(json_real_value(json_array_get(weights, 0)) + json_real_value(json_array_get(weights, 1)) - 1) <
+                1e-12);
+
+    json_t *again = tp_latentwire_evaluate(&options), *saved = tp_latentwire_eval_load(run);
+    check_not_null(again);
+    check_not_null(saved);
+    assert_true(json_equal(found, again) && json_equal(found, saved));
+    char *table = tp_latentwire_eval_table(saved, TP_TABLE_PLAIN);
+    const char *const words[] = {"receiver 2 sender: LatentWire", "all receivers together", "shuffled source",
+                                 "against the best single receiver", "bytes for all receivers together"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strstr(table, words[i]) == NULL) fail_msg("the table does not say \"%s\":\n%s", words[i], table);
+    tp_free(table);
+    json_decref(found);
+    json_decref(again);
+    json_decref(saved);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_receivers_learn_to_read_one_latent),
+        cmocka_unit_test(receivers_answer_alone_and_together),
+        cmocka_unit_test(joint_weights_are_the_best_mixture),
         cmocka_unit_test(stopping_anywhere_changes_no_byte),
         cmocka_unit_test(a_stage_can_be_rebuilt_from_its_principal_axes),
         cmocka_unit_test(other_models_tasks_and_files_are_refused),

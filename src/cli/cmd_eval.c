@@ -2,7 +2,10 @@
 #include "cli/experiment.h"
 #include "cli/terminal.h"
 #include "eval/evaluate.h"
+#include "eval/latentwire_eval.h"
 #include "eval/table.h"
+#include "latentwire/checkpoint.h"
+#include "train/experiment.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -64,10 +67,55 @@ static void print(tp_args *args, const tp_results *const *results, size_t n_runs
     }
 }
 
+/* A LatentWire: its own table of receivers alone and together. */
+static tp_status run_latentwire(tp_args *args, const char *run) {
+    json_t *found = NULL;
+    if (tp_args_flag(args, "saved")) {
+        found = tp_latentwire_eval_load(run);
+    } else {
+        tp_recipe *recipe = tp_latentwire_run_recipe(run, tp_args_text(args, "sender"), tp_args_text(args, "receiver"));
+        if (recipe == NULL) return tp_last_status();
+        if (tp_args_given(args, "data")) tp_recipe_set_text(&recipe->task.data, tp_args_text(args, "data"));
+        if (tp_args_given(args, "max-test")) recipe->task.max_test = tp_args_int(args, "max-test");
+        tp_latentwire_models models;
+        tp_status status = tp_latentwire_load_models(recipe, &models);
+        tp_task *task = status == TP_OK ? tp_recipe_load_task(recipe) : NULL;
+        tp_recipe_free(recipe);
+        if (task)
+            found = tp_latentwire_evaluate(&(tp_latentwire_eval_options){.run = run,
+                                                                         .models = &models,
+                                                                         .task = task,
+                                                                         .stop = tp_interrupt_catch(),
+                                                                         .progress = tp_args_progress(args)});
+        tp_task_free(task);
+        if (status == TP_OK) tp_latentwire_free_models(&models);
+    }
+    if (found == NULL) return tp_last_status();
+    if (tp_args_flag(args, "json")) {
+        json_dumpf(found, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+    } else {
+        char *table =
+            tp_latentwire_eval_table(found, tp_args_flag(args, "markdown") ? TP_TABLE_MARKDOWN : TP_TABLE_PLAIN);
+        fputs(table, stdout);
+        tp_free(table);
+    }
+    json_decref(found);
+    return TP_OK;
+}
+
 static tp_status run(tp_args *args) {
     bool marks[TP_MOST_METHODS] = {false}, any = false;
     const char *const *runs;
     size_t n_runs = tp_args_list(args, "RUN", &runs);
+    for (size_t i = 0; i < n_runs; i++)
+        if (tp_latentwire_is(runs[i])) {
+            if (n_runs == 1 && !tp_args_given(args, "methods")) return run_latentwire(args, runs[i]);
+            return tp_args_refuse(args,
+                                  "%s is a LatentWire, which has a table of its own: give it alone, without "
+                                  "--methods",
+                                  runs[i]);
+        }
     TP_TRY(wanted_methods(args, marks, &any));
     const bool *wanted = any ? marks : NULL;
     tp_results **results = tp_alloc(n_runs * sizeof *results);
@@ -109,6 +157,7 @@ const tp_command tp_cmd_eval = {
         "                     the latent relay with packets of other numbers (if named)\n"
         "  zero, noise, shuffled, deranged, alone\n"
         "                     the bridge with its source destroyed: must fail\n\n"
+        "Of a LatentWire: each receiver alone and all together, with their controls.\n\n"
         "docs/methods.md says more of each. "
         "Everything found, each row's predictions included, is kept in the run's eval.json, method by method: --keep "
         "goes on after an interruption, --saved prints it again.",

@@ -1,6 +1,7 @@
 /* `telepathy train`: trains a bridge as a recipe says. */
 #include "cli/experiment.h"
 #include "cli/terminal.h"
+#include "latentwire/train.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
@@ -16,24 +17,41 @@ static void override(tp_args *args, tp_recipe *r) {
         tp_recipe_set_text(&r->task.label_column, tp_args_text(args, "label-column"));
 }
 
+/* A bridge between two models, or one latent that several receivers read. */
+static tp_status train_task(const tp_recipe *recipe, tp_train_options *o, tp_train_result *result) {
+    tp_lm *sender, *receiver;
+    tp_latentwire_models models;
+    TP_TRY(recipe->latentwire ? tp_latentwire_load_models(recipe, &models)
+                              : tp_recipe_load_models(recipe, &sender, &receiver));
+    tp_task *task = tp_recipe_load_task(recipe);
+    tp_status status = task ? TP_OK : tp_last_status();
+    o->task = task;
+    if (recipe->latentwire) {
+        if (status == TP_OK) status = tp_latentwire_train(o, &models, result);
+        tp_latentwire_free_models(&models);
+    } else {
+        o->sender = sender, o->receiver = receiver;
+        if (status == TP_OK) status = tp_train(o, result);
+        tp_free_models(sender, receiver);
+    }
+    tp_task_free(task);
+    return status;
+}
+
 static tp_status train(tp_args *args, tp_recipe *recipe) {
     override(args, recipe);
-    tp_lm *sender, *receiver;
-    TP_TRY(tp_recipe_load_models(recipe, &sender, &receiver));
-    tp_task *task = tp_recipe_load_task(recipe);
+    if (recipe->latentwire && tp_args_given(args, "receiver")) {
+        TP_TRY(tp_latentwire_recipe_set_receivers(recipe->latentwire, tp_args_text(args, "receiver")));
+        tp_recipe_set_text(&recipe->models.receiver, NULL);
+    }
     tp_train_result r;
-    tp_status status = task ? tp_train(&(tp_train_options){.recipe = recipe,
-                                                           .sender = sender,
-                                                           .receiver = receiver,
-                                                           .task = task,
-                                                           .out = tp_args_text(args, "out"),
-                                                           .save_every = tp_args_int(args, "save-every"),
-                                                           .stop = tp_interrupt_catch(),
-                                                           .progress = tp_args_progress(args)},
-                                       &r)
-                            : tp_last_status();
-    tp_task_free(task);
-    tp_free_models(sender, receiver);
+    tp_status status = train_task(recipe,
+                                  &(tp_train_options){.recipe = recipe,
+                                                      .out = tp_args_text(args, "out"),
+                                                      .save_every = tp_args_int(args, "save-every"),
+                                                      .stop = tp_interrupt_catch(),
+                                                      .progress = tp_args_progress(args)},
+                                  &r);
     TP_TRY(status);
     if (tp_args_flag(args, "json"))
         printf("{\"steps\": %lld, \"best_step\": %lld, \"valid_accuracy\": %.6f, \"train_loss\": %.6f, \"parameters\": "
@@ -68,10 +86,13 @@ const tp_command tp_cmd_train = {
             "cut, goes on with the same command and ends with the same bytes as one that never stopped.\n\n"
             "Data: a built-in task with its original files in --data, or a file of your own (.csv, .tsv, .jsonl) with "
             "--train-file, --text-column and --label-column. A validation split is carved from train; the test split "
-            "is not looked at.",
+            "is not looked at.\n\n"
+            "A recipe with a section latentwire trains one latent for several receivers, which --receiver A,B names.",
     .examples = "telepathy train --recipe recipes/trec.json --data data/trec --seed 42 --out runs/trec-42\n"
                 "telepathy train --recipe recipes/base.json --train-file mails.csv --text-column body "
-                "--label-column team --out runs/mails\n",
+                "--label-column team --out runs/mails\n"
+                "telepathy train --recipe recipes/latentwire/decoder.json --receiver models/finch,models/wren "
+                "--out runs/wire\n",
     .options =
         (const tp_option[]){
             {.name = "recipe",
