@@ -407,7 +407,12 @@ static void listen(const patient *p, int counts[4]) {
         tp_rng_fill_normal(&rng, shared, WIDTH, p->common);
         tp_rng_fill_normal(&rng, own, BATCH * WIDTH, p->noise);
         for (int i = 0; i < BATCH * WIDTH; i++) soft[i] = shared[i % WIDTH] + own[i];
-        tp_vital_signs signs = {step, p->loss(step), p->gradient, soft, p->batch, WIDTH};
+        tp_vital_signs signs = {.step = step,
+                                .loss = p->loss(step),
+                                .gradient_norm = p->gradient,
+                                .soft = soft,
+                                .n = p->batch,
+                                .width = WIDTH};
         char sentence[256] = "";
         bool fatal;
         if (!tp_detectors_look(&d, &signs, sentence, sizeof sentence, &fatal)) continue;
@@ -458,8 +463,11 @@ static void what_is_no_number_is_fatal_at_once(void **state) {
         tp_detectors d = tp_detectors_new();
         char sentence[256];
         bool fatal = false;
-        assert_true(tp_detectors_look(&d, &(tp_vital_signs){3, cases[c].loss, cases[c].gradient, soft, 2, 2}, sentence,
-                                      sizeof sentence, &fatal));
+        assert_true(tp_detectors_look(
+            &d,
+            &(tp_vital_signs){
+                .step = 3, .loss = cases[c].loss, .gradient_norm = cases[c].gradient, .soft = soft, .n = 2, .width = 2},
+            sentence, sizeof sentence, &fatal));
         assert_true(fatal);
         assert_non_null(strstr(sentence, cases[c].word));
         assert_non_null(strstr(sentence, "step 3"));

@@ -35,6 +35,10 @@ const char *tp_loss_name_text(tp_loss_name name) {
     return tp_recipe_losses[name];
 }
 
+bool tp_loss_asks_for_the_answer(tp_loss_name name) {
+    return name == TP_LOSS_LM || name == TP_LOSS_FIRST_TOKEN || name == TP_LOSS_BOTTLENECK || name == TP_LOSS_DISTILL;
+}
+
 void tp_recipe_set_text(char **field, const char *text) {
     char *copy = tp_strdup(text);
     tp_free(*field);

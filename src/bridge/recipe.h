@@ -229,6 +229,9 @@ double tp_loss_weight(const tp_loss_term *term, int64_t step);
 /* "lm", "first_token", ... */
 const char *tp_loss_name_text(tp_loss_name name);
 
+/* Whether the loss is about what the receiver answers, and not about the soft tokens alone. */
+bool tp_loss_asks_for_the_answer(tp_loss_name name);
+
 /* Sets a text field (frees the old text, copies the new one): tp_recipe_set_text(&recipe->models.sender, path). */
 void tp_recipe_set_text(char **field, const char *text);
 

@@ -30,10 +30,6 @@ static const tp_loss_term *term_of(const tp_recipe *r, tp_loss_name name) {
     return NULL;
 }
 
-static bool asks_for_the_answer(tp_loss_name name) {
-    return name == TP_LOSS_LM || name == TP_LOSS_FIRST_TOKEN || name == TP_LOSS_BOTTLENECK || name == TP_LOSS_DISTILL;
-}
-
 /* ---- what the receiver reads ---- */
 
 static void layout(check *c) {
@@ -113,7 +109,7 @@ static void schedules(check *c) {
         const tp_loss_term *t = &r->losses[i];
         const char *name = tp_loss_name_text(t->name);
         any = any || t->weight > 0;
-        answer = answer || (t->weight > 0 && asks_for_the_answer(t->name));
+        answer = answer || (t->weight > 0 && tp_loss_asks_for_the_answer(t->name));
         if (t->schedule == TP_SCHEDULE_CONSTANT || t->weight <= 0) continue;
         if (t->from >= r->optimiser.steps)
             WRONG(c, "the loss \"%s\" begins at step %lld, but training ends at %lld", name, (long long)t->from,

@@ -4,7 +4,11 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { SPREAD, COSINE, GRADIENT, STALLED, N_DETECTORS, QUIET = 500, WARM_UP = 20 };
+enum { SPREAD, COSINE, GRADIENT, STALLED, SCALE, LOUD, QUIET = 500, WARM_UP = 20 };
+
+static const double scale_apart = 10;    /* soft tokens and embeddings: the documents' were 33 times apart */
+static const double louder = 100;        /* a loss beside those that ask for the answer */
+static const double hardly_moves = 1e-3; /* of the strongest loss's gradient */
 
 tp_detectors tp_detectors_new(void) {
     return (tp_detectors){.best_loss = INFINITY};
@@ -66,7 +70,7 @@ bool tp_detectors_look(tp_detectors *d, const tp_vital_signs *s, char *sentence,
     if (d->smooth_loss < d->best_loss - 1e-4) d->best_loss = d->smooth_loss, d->best_step = s->step;
 
     /* relative to the tokens' own size, so that a receiver with small embeddings is not always accused */
-    double relative = s->n > 1 ? spread(s) / (root_mean_square(s) + 1e-30) : 1.0, cosine = mean_cosine(s);
+    double rms = root_mean_square(s), relative = s->n > 1 ? spread(s) / (rms + 1e-30) : 1.0, cosine = mean_cosine(s);
     d->collapsed = relative < 0.01 || cosine > 0.98;
     if (relative < 0.01 && may_speak(d, SPREAD, s->step)) {
         snprintf(sentence, size, "soft tokens hardly differ between examples: standard deviation %.4f of their size",
@@ -81,10 +85,49 @@ bool tp_detectors_look(tp_detectors *d, const tp_vital_signs *s, char *sentence,
         snprintf(sentence, size, "the bridge gets no gradient: norm %.1e", s->gradient_norm);
         return true;
     }
+    double ratio = s->embedding_rms > 0 ? rms / s->embedding_rms : 1;
+    if ((ratio > scale_apart || ratio < 1 / scale_apart) && may_speak(d, SCALE, s->step)) {
+        snprintf(
+            sentence, size,
+            "soft tokens are %.3g times as loud as the receiver's embeddings (root mean square %.3g, theirs %.3g): "
+            "it was never trained to read such input",
+            ratio, rms, s->embedding_rms);
+        return true;
+    }
+    if (s->other && s->answer_loss > 0 && s->other_loss > louder * s->answer_loss && may_speak(d, LOUD, s->step)) {
+        snprintf(sentence, size,
+                 "the loss %s is %.3g times all that asks for the answer (%.3g beside %.3g, weights included): lower "
+                 "its weight",
+                 s->other, s->other_loss / s->answer_loss, s->other_loss, s->answer_loss);
+        return true;
+    }
     if (s->step - d->best_step >= QUIET && may_speak(d, STALLED, s->step)) {
         snprintf(sentence, size, "the loss has not fallen for %lld steps (%.4f, best %.4f)",
                  (long long)(s->step - d->best_step), d->smooth_loss, d->best_loss);
         return true;
     }
     return false;
+}
+
+bool tp_detectors_weigh_at(int64_t step) {
+    return step == WARM_UP || (step > 0 && step % QUIET == 0);
+}
+
+bool tp_detectors_weigh(const tp_loss_force *forces, int n, int i, char *sentence, size_t size) {
+    int strongest = 0;
+    for (int k = 1; k < n; k++)
+        if (forces[k].gradient_norm > forces[strongest].gradient_norm) strongest = k;
+    double norm = forces[i].gradient_norm, most = forces[strongest].gradient_norm;
+    if (norm == 0) {
+        snprintf(sentence, size, "the loss %s gives the bridge no gradient: it is computed, and teaches nothing",
+                 forces[i].name);
+        return true;
+    }
+    if (!(norm < hardly_moves * most)) return false;
+    snprintf(
+        sentence, size,
+        "the loss %s hardly moves the bridge: its gradient is %.2g of that of %s (%.2g beside %.2g); it has another "
+        "scale, or too small a weight",
+        forces[i].name, norm / most, forces[strongest].name, norm, most);
+    return true;
 }

@@ -63,11 +63,12 @@ static tp_status read_counters(run *r, const char *path, json_t *note) {
                     &r->best_loss, "smooth_loss", &r->smooth_loss, "smooth_accuracy", &r->smooth_accuracy, "finished",
                     &finished, "detectors", "smooth_loss", &r->detectors.smooth_loss, "best_loss",
                     &r->detectors.best_loss, "best_step", &loss_step, "silent_until", &quiet) != 0 ||
-        step < 0 || json_array_size(quiet) != N_SILENT)
+        step < 0 || json_array_size(quiet) > N_SILENT) /* an older state knew fewer detectors */
         return tp_fail(TP_ERR_FORMAT, "%s: its counters are broken", path);
     r->step = step, r->best_step = best_step, r->misses = misses, r->finished = finished;
     r->detectors.best_step = loss_step;
-    for (size_t i = 0; i < N_SILENT; i++) r->detectors.silent_until[i] = json_integer_value(json_array_get(quiet, i));
+    for (size_t i = 0; i < json_array_size(quiet); i++)
+        r->detectors.silent_until[i] = json_integer_value(json_array_get(quiet, i));
     return TP_OK;
 }
 
@@ -104,6 +105,16 @@ static tp_status check_best(const run *r) {
 static tp_status warn(const run *r, const char *sentence) {
     tp_progress_say(r->o->progress, "warning, step %lld: %s", (long long)r->step, sentence);
     return tp_log_add(r->log_path, json_pack("{s:I, s:s}", "step", (json_int_t)r->step, "warning", sentence));
+}
+
+/* What is odd about the recipe, before the first step. */
+static tp_status say_remarks(const run *r) {
+    size_t i;
+    json_t *remark;
+    if (r->step > 0) return TP_OK; /* said before */
+    json_array_foreach(r->learner->remarks, i, remark)
+        TP_TRY(warn(r, json_string_value(json_object_get(remark, "sentence"))));
+    return TP_OK;
 }
 
 static tp_status validate(run *r) {
@@ -207,12 +218,40 @@ static tp_status recover(run *r, const char *sentence) {
 
 /* ---- one update ---- */
 
+/* Which losses teach nothing: said in the steps where it is worth finding out. */
+static tp_status weigh(run *r) {
+    tp_loss_force forces[TP_N_LOSSES];
+    int n = 0;
+    if (r->learner->weigh == NULL || !tp_detectors_weigh_at(r->step)) return TP_OK;
+    TP_TRY(r->learner->weigh(r->learner->context, r->step * r->recipe->optimiser.accumulate, r->step, forces, &n));
+    char sentence[256];
+    for (int i = 0; i < n; i++)
+        if (tp_detectors_weigh(forces, n, i, sentence, sizeof sentence)) TP_TRY(warn(r, sentence));
+    return TP_OK;
+}
+
+/* Splits the losses into those that ask for the answer and the loudest other, for the detectors. */
+static void compare_losses(const run *r, const tp_objective_values *values, tp_vital_signs *signs) {
+    for (int i = 0; i < r->recipe->n_losses; i++) {
+        const tp_loss_term *term = &r->recipe->losses[i];
+        double value = tp_loss_weight(term, r->step) * values->losses[term->name];
+        if (!isfinite(value)) continue; /* not computed */
+        if (tp_loss_asks_for_the_answer(term->name)) {
+            signs->answer_loss += value;
+        } else if (value > signs->other_loss) {
+            signs->other = tp_loss_name_text(term->name);
+            signs->other_loss = value;
+        }
+    }
+}
+
 /* `failed`: the run has gone back to an earlier step. */
 static tp_status update(run *r, bool *failed) {
     const tp_recipe *recipe = r->recipe;
     int64_t parts = recipe->optimiser.accumulate;
     tp_objective_values mean = {0};
     tp_learned learned = {0};
+    TP_TRY(weigh(r));
     for (int64_t part = 0; part < parts; part++) {
         TP_TRY(r->learner->learn(r->learner->context, r->step * parts + part, r->step, &learned));
         mean.total += learned.values.total / (double)parts;
@@ -225,6 +264,7 @@ static tp_status update(run *r, bool *failed) {
                              recipe->optimiser.warmup, recipe->optimiser.steps) *
                 tp_failures_rate(&r->failures);
     signs.loss = mean.total;
+    compare_losses(r, &learned.values, &signs);
     const tp_params *watched = r->learner->watched; /* what is thrown away in the end has gradients of its own */
     signs.gradient_norm = watched ? tp_params_grad_norm(watched) / (double)parts : 0;
     double norm = tp_adamw_step(r->adamw, lr, 1.0 / (double)parts);
@@ -323,6 +363,7 @@ static tp_status train(run *r, tp_train_result *result) {
     tp_progress_say(r->o->progress, "%s%s", learner->begins, result->resumed ? ", resumed" : "");
     if (result->n_truncated > 0)
         tp_progress_say(r->o->progress, "%lld texts were cut to fit %s", (long long)result->n_truncated, learner->room);
+    TP_TRY(say_remarks(r));
     TP_TRY(loop(r));
     result->steps = r->step;
     result->best_step = r->best_step;

@@ -28,10 +28,14 @@ typedef struct tp_learner {
     const char *begins;       /* what the run says of itself at its beginning */
     int64_t n_truncated;      /* texts that were cut to fit */
     char room[32];            /* what they were cut to: "512 tokens" */
+    json_t *remarks;          /* what is odd about the recipe (tp_recipe_check), said before the first step; or NULL */
     const char *best;         /* what is kept of the best step, for messages: "bridge" */
 
     /* Adds the gradients of micro-batch `number` (from 0), a part of update `step`. */
     tp_status (*learn)(void *context, int64_t number, int64_t step, tp_learned *out);
+    /* How strongly each loss moves what is kept, in micro-batch `number`; leaves no gradient behind. NULL: not known.
+     */
+    tp_status (*weigh)(void *context, int64_t number, int64_t step, tp_loss_force forces[TP_N_LOSSES], int *n);
     /* Adds to a line of the log what it knows of the last batch beside its losses; NULL: nothing. */
     void (*describe)(void *context, json_t *line);
     /* Judges all validation rows, and adds to the log's line what it found beside; `line` is never NULL. */

@@ -23,6 +23,7 @@ typedef struct tp_objective_batch {
     tp_var *hidden;            /* the sender's states of the texts, end to end; all of them, whatever the bridge saw */
     const int64_t *offsets;    /* [n + 1] into them */
     const int32_t *const *ids; /* [n]: the sender's tokens */
+    const tp_loss_term *alone; /* the only one of the recipe's losses that is computed; NULL: all */
 } tp_objective_batch;
 
 /* TP_OK if every loss of the relay's recipe can be computed in training; else a sentence about the first that cannot.

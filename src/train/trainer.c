@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "bridge/checkpoint.h"
 #include "bridge/kv_statistics.h"
+#include "bridge/recipe_check.h"
 #include "train/check_task.h"
 #include "train/lesson.h"
 #include "train/loop.h"
@@ -35,6 +36,7 @@ typedef struct {
     tp_params trained; /* the bridge's parameters and those of the losses' heads; the list is ours, they are not */
     tp_tape *tape;
     tp_bridge_terms terms; /* of the last batch */
+    double embedding_rms;  /* of the receiver, to compare soft tokens with; 0: there are none */
 } run;
 
 /* What the sender is asked and the receiver answers: it stands in no file that has a fingerprint of its own. */
@@ -131,6 +133,7 @@ static tp_status measure(run *r) {
         tp_moments_add(moments, states->data, states->rows);
     }
     r->calibration = measure_receiver(r, moments, order, wanted);
+    if (r->calibration && recipe->bridge.injection == TP_INJECT_SOFT) r->embedding_rms = r->calibration->target_rms;
     tp_moments_free(moments);
     tp_free(order);
     return r->calibration ? TP_OK : tp_last_status();
@@ -188,8 +191,8 @@ static tp_status prepare(run *r) {
 
 /* ---- what the loop asks for ---- */
 
-static tp_status learn(void *context, int64_t number, int64_t step, tp_learned *out) {
-    run *r = context;
+/* The gradients of a micro-batch, of all losses or of one alone. */
+static tp_status go_back(run *r, int64_t number, int64_t step, const tp_loss_term *alone, tp_learned *out) {
     int64_t n = r->recipe->optimiser.batch;
     tp_tape_reset(r->tape);
     r->tape->step = (uint64_t)number;
@@ -208,7 +211,8 @@ static tp_status learn(void *context, int64_t number, int64_t step, tp_learned *
                                 .aids = r->aids,
                                 .hidden = hidden,
                                 .offsets = offsets,
-                                .ids = ids};
+                                .ids = ids,
+                                .alone = alone};
     hidden = tp_position_dropout(r->tape, hidden, &offsets, n, r->recipe->sender.position_dropout);
     tp_bridge_lesson lesson;
     TP_TRY(tp_lesson_make(r->relay, r->tape, examples, n, step, &lesson));
@@ -216,8 +220,32 @@ static tp_status learn(void *context, int64_t number, int64_t step, tp_learned *
     batch.soft = soft = tp_scale_gradient(r->tape, soft, (float)r->recipe->regime.gradient_scale);
     TP_TRY(tp_objective(r->relay, r->tape, &batch, step, &loss, &out->values));
     tp_backward(r->tape, loss, 1.0f);
-    out->signs = (tp_vital_signs){.soft = soft->data, .n = n, .width = soft->rows / n * soft->cols};
+    out->signs = (tp_vital_signs){
+        .soft = soft->data, .n = n, .width = soft->rows / n * soft->cols, .embedding_rms = r->embedding_rms};
     return TP_OK;
+}
+
+static tp_status learn(void *context, int64_t number, int64_t step, tp_learned *out) {
+    return go_back(context, number, step, NULL, out);
+}
+
+static tp_status weigh(void *context, int64_t number, int64_t step, tp_loss_force forces[TP_N_LOSSES], int *n) {
+    run *r = context;
+    tp_learned ignored;
+    tp_bridge_terms kept = r->terms;
+    tp_status status = TP_OK;
+    *n = 0;
+    for (int i = 0; i < r->recipe->n_losses && status == TP_OK; i++) {
+        const tp_loss_term *term = &r->recipe->losses[i];
+        /* a scale that is where it belongs has a regulariser without gradient, and should */
+        if (tp_loss_weight(term, step) == 0 || term->name == TP_LOSS_SCALE_REG) continue;
+        status = go_back(r, number, step, term, &ignored);
+        forces[(*n)++] = (tp_loss_force){.name = tp_loss_name_text(term->name),
+                                         .gradient_norm = tp_params_grad_norm(&r->relay->bridge->params)};
+        tp_params_zero_grad(&r->trained);
+    }
+    r->terms = kept;
+    return status;
 }
 
 static void describe(void *context, json_t *line) {
@@ -268,7 +296,7 @@ static tp_status train(run *r, tp_train_result *result) {
     TP_TRY(prepare(r));
     const tp_train_options *o = r->o;
     tp_bridge *bridge = r->relay->bridge;
-    json_t *own = identity(r);
+    json_t *own = identity(r), *remarks = tp_recipe_check(r->recipe, o->task);
     char *begins =
         tp_format("%s, %zu training and %zu validation rows, bridge of %lld parameters, layer %d of %d", o->task->name,
                   o->task->train.n, o->task->valid.n, (long long)tp_bridge_n_parameters(bridge), r->relay->tap.layer,
@@ -284,6 +312,8 @@ static tp_status train(run *r, tp_train_result *result) {
                                          tp_state_cache_describe(r->valid_states).n_truncated,
                           .best = "bridge",
                           .learn = learn,
+                          .weigh = weigh,
+                          .remarks = remarks,
                           .describe = describe,
                           .validate = validate,
                           .look = look,
@@ -293,6 +323,7 @@ static tp_status train(run *r, tp_train_result *result) {
     snprintf(learner.room, sizeof learner.room, "%d tokens", r->relay->tap.max_tokens);
     tp_status status = tp_loop_run(o, &learner, result);
     json_decref(own);
+    json_decref(remarks);
     tp_free(begins);
     return status;
 }
