@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NEAREST = 3 };
+enum { NEAREST = 3, MOST_BYTES = 1 << 30 };
 
 /* The labels' numbers, likeliest first. */
 static int *by_probability(const tp_single *s) {
@@ -67,11 +67,17 @@ static void print(const tp_relay *relay, const tp_single *s, size_t n, bool verb
         printf("\nwritten by the receiver: \"%s\"%s%s\n", written,
                s->written_label < 0 ? ", which names no label" : " = ",
                s->written_label < 0 ? "" : relay->label_names[s->written_label]);
-    printf("sender %.2f ms (%lld tokens%s, layer %d of %d) + bridge %.2f ms + receiver %.2f ms = %.2f ms\n",
-           s->ms[TP_PHASE_SENDER], (long long)s->n_tokens, s->truncated ? ", text cut to fit" : "", relay->tap.layer,
-           relay->sender->config.n_layers, s->ms[TP_PHASE_BRIDGE], s->ms[TP_PHASE_RECEIVER], total);
-    printf("packet %zu bytes (%lld soft tokens of %d numbers, f16); the text has %zu\n", s->packet.total,
-           (long long)s->soft_tokens, (int)relay->bridge->d_target, n);
+    if (relay->sender == NULL)
+        printf("receiver %.2f ms\n", s->ms[TP_PHASE_RECEIVER]);
+    else
+        printf("sender %.2f ms (%lld tokens%s, layer %d of %d) + bridge %.2f ms + receiver %.2f ms = %.2f ms\n",
+               s->ms[TP_PHASE_SENDER], (long long)s->n_tokens, s->truncated ? ", text cut to fit" : "",
+               relay->tap.layer, relay->sender->config.n_layers, s->ms[TP_PHASE_BRIDGE], s->ms[TP_PHASE_RECEIVER],
+               total);
+    printf("packet %zu bytes (%lld soft tokens of %d numbers, %s)", s->packet.total, (long long)s->soft_tokens,
+           (int)relay->bridge->d_target, tp_dtype_name(s->sent));
+    if (relay->sender) printf("; the text has %zu", n);
+    putchar('\n');
     if (verbose && !tp_layout_injected(relay->layout)) print_soft(relay, s);
     tp_free(written);
     tp_free(order);
@@ -113,6 +119,7 @@ static void print_json(const tp_relay *relay, const tp_single *s, size_t n, bool
                   "write", s->write_ms, "sender_tokens", (json_int_t)s->n_tokens, "truncated", s->truncated, "packet",
                   "bytes", (json_int_t)s->packet.total, "payload", (json_int_t)s->packet.payload, "header",
                   (json_int_t)s->packet.header, "text_bytes", (json_int_t)n);
+    json_object_set_new(value, "packet_type", json_string(tp_dtype_name(s->sent)));
     if (verbose && !tp_layout_injected(relay->layout)) json_object_set_new(value, "nearest", nearest_to_json(relay, s));
     json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
@@ -122,35 +129,65 @@ static void print_json(const tp_relay *relay, const tp_single *s, size_t n, bool
     tp_free(written);
 }
 
+static const char *const types[] = {"f16", "f32", "bf16", "int8", "int4", NULL};
+static const tp_dtype dtypes[] = {TP_F16, TP_F32, TP_BF16, TP_I8, TP_I4};
+
+/* The receiver's end alone, from the packet in a file. */
+static tp_status receive(tp_args *args, const tp_relay *relay, const tp_str *text, tp_single *single) {
+    const char *path = tp_args_text(args, "read");
+    char *packet;
+    size_t n;
+    TP_TRY(tp_read_file(path, MOST_BYTES, &packet, &n));
+    tp_status status = tp_single_receive(relay, NULL, packet, n, path, text->data, text->len, single);
+    tp_free(packet);
+    return status;
+}
+
 static tp_status relay_text(tp_args *args, const tp_str *text, const tp_lm *sender, const tp_lm *receiver) {
     tp_relay *relay = tp_relay_load(tp_args_text(args, "RUN"), sender, receiver);
     if (relay == NULL) return tp_last_status();
-    tp_single single;
-    tp_status status = tp_single_run(relay, NULL, text->data ? text->data : "", text->len, &single);
+    tp_single single = {0};
+    tp_status status =
+        sender ? tp_single_run_as(relay, NULL, dtypes[tp_args_choice(args, "packet")], text->data, text->len, &single)
+               : receive(args, relay, text, &single);
+    if (status == TP_OK && tp_args_given(args, "write"))
+        status = tp_write_file(tp_args_text(args, "write"), single.bytes, single.packet.total);
     if (status == TP_OK) {
         bool verbose = tp_args_flag(args, "verbose");
         if (tp_args_flag(args, "json"))
             print_json(relay, &single, text->len, verbose);
         else
             print(relay, &single, text->len, verbose);
-        tp_single_free(&single);
     }
+    if (single.probabilities) tp_single_free(&single);
     tp_relay_free(relay);
     return status;
 }
 
+/* Both models of the run, or the receiver alone where a packet is read. */
+static tp_status load_models(tp_args *args, const tp_recipe *recipe, tp_lm **sender, tp_lm **receiver) {
+    if (!tp_args_given(args, "read")) return tp_recipe_load_models(recipe, sender, receiver);
+    *sender = NULL;
+    *receiver = tp_lm_load(recipe->models.receiver, true);
+    return *receiver ? TP_OK : tp_last_status();
+}
+
 static tp_status run(tp_args *args) {
     tp_lm *sender, *receiver;
+    if (tp_args_given(args, "read") && tp_args_given(args, "write"))
+        return tp_fail(TP_ERR_ARGUMENT, "--read takes a packet that was written, there is none to write");
     tp_recipe *recipe =
         tp_run_recipe(tp_args_text(args, "RUN"), tp_args_text(args, "sender"), tp_args_text(args, "receiver"));
     if (recipe == NULL) return tp_last_status();
-    tp_status status = tp_recipe_load_models(recipe, &sender, &receiver);
+    bool needs_text = !tp_args_given(args, "read") || strstr(recipe->layout, "{text}") != NULL;
+    tp_status status = load_models(args, recipe, &sender, &receiver);
     tp_recipe_free(recipe);
     TP_TRY(status);
     tp_str text = {0};
+    tp_str_append_text(&text, "");
     if (tp_args_given(args, "TEXT"))
         tp_str_append_text(&text, tp_args_text(args, "TEXT"));
-    else
+    else if (needs_text)
         status = tp_read_text("-", true, &text);
     if (status == TP_OK) status = relay_text(args, &text, sender, receiver);
     tp_str_free(&text);
@@ -164,9 +201,13 @@ const tp_command tp_cmd_relay = {
     .text = "The sender reads the text, its hidden states cross the bridge as a packet of soft tokens, the receiver "
             "answers. Prints the likeliest label with all labels' probabilities, what the receiver writes by itself, "
             "the milliseconds of each phase (taken on a second pass, when weights are in memory), and the bytes that "
-            "crossed. Without TEXT the text is read from stdin.",
+            "crossed. Without TEXT the text is read from stdin.\n\n"
+            "--write keeps the packet, --read answers to one, without the sender and (unless the receiver reads it as "
+            "well) without the text: the two ends of a relay on two machines. docs/wire.md has its bytes.",
     .examples = "telepathy relay runs/trec-42 \"Who wrote Emma?\"\n"
-                "echo \"Where is the Louvre?\" | telepathy relay runs/trec-42 --json\n",
+                "echo \"Where is the Louvre?\" | telepathy relay runs/trec-42 --json\n"
+                "telepathy relay runs/trec-42 \"Who wrote Emma?\" --packet int4 --write emma.packet\n"
+                "telepathy relay runs/trec-42 --read emma.packet\n",
     .options =
         (const tp_option[]){
             {.name = "RUN",
@@ -178,6 +219,16 @@ const tp_command tp_cmd_relay = {
             {.name = "verbose",
              .type = TP_OPT_FLAG,
              .help = "all labels, and the vocabulary's tokens nearest to each soft token"},
+            {.name = "packet",
+             .type = TP_OPT_CHOICE,
+             .choices = types,
+             .fallback = "f16",
+             .help = "type of the numbers that cross"},
+            {.name = "write", .type = TP_OPT_PATH, .value = "FILE", .help = "write the packet to this file, too"},
+            {.name = "read",
+             .type = TP_OPT_PATH,
+             .value = "FILE",
+             .help = "the receiver's end alone: answer to a packet that was written; no sender is loaded"},
             TP_OPTION_SENDER,
             TP_OPTION_RECEIVER,
             TP_OPTION_JSON,

@@ -16,6 +16,8 @@ typedef struct tp_single {
     int64_t n_tokens;       /* the sender read */
     bool truncated;         /* the text was cut to fit the sender */
     tp_packet_size packet;  /* what crossed */
+    tp_dtype sent;          /* the type of its numbers */
+    unsigned char *bytes;   /* [packet.total]: the packet itself */
     float *soft;            /* [soft_tokens, d_receiver] as the receiver got them */
     int64_t soft_tokens;
 } tp_single;
@@ -23,6 +25,15 @@ typedef struct tp_single {
 /* Sends a text through the relay (which has its bridge), as an f16 packet. `task` may be NULL: then what the receiver
  * writes is looked through for the labels' names only, not for synonyms. Free with tp_single_free. */
 tp_status tp_single_run(const tp_relay *relay, const tp_task *task, const char *text, size_t n, tp_single *out);
+
+/* The same as a packet of that type. */
+tp_status tp_single_run_as(const tp_relay *relay, const tp_task *task, tp_dtype sent, const char *text, size_t n,
+                           tp_single *out);
+
+/* The receiver's end alone, from a packet of n_packet bytes, which `name` stands for in errors: the relay needs no
+ * sender. `text` is read where the layout has {text}. What is the sender's part of *out stays empty. */
+tp_status tp_single_receive(const tp_relay *relay, const tp_task *task, const void *packet, size_t n_packet,
+                            const char *name, const char *text, size_t n, tp_single *out);
 void tp_single_free(tp_single *single);
 
 #endif
