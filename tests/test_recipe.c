@@ -226,6 +226,10 @@ static void what_is_wrong_is_named(void **state) {
         {"{\"bridge\": {\"grow\": [[0, 2], [5, 2]]}}", "`bridge.grow`"},
         {"{\"bridge\": {\"grow\": [[0, 2], 5]}}", "`bridge.grow`"},
         {"{\"regime\": {\"mask_answers\": 1.5}}", "`regime.mask_answers`"},
+        {"{\"tasks\": [{\"name\": \"trec\"}]}", "`tasks[0]`"},
+        {"{\"tasks\": [{\"task\": {\"nam\": \"trec\"}}]}", "`task.nam`"},
+        {"{\"tasks\": [{\"task\": {}, \"wait\": 1}]}", "`tasks[0].wait`"},
+        {"{\"tasks\": [{\"task\": {\"name\": \"trec\"}}, {\"task\": {\"name\": \"trec\"}}]}", "a second time"},
         {"{\"cascade\": {\"restart\": 1}}", "`cascade.restart`"},
         {"{\"optimiser\": {\"learning_rate\": 1}}", "`optimiser.learning_rate`"},
         {"{\"optimiser\": {\"lr\": 0}}", "`optimiser.lr`"},
@@ -320,6 +324,37 @@ static void regimes_are_written_when_they_are_on(void **state) {
     tp_recipe_free(r);
 }
 
+/* Further tasks: read as strictly as the recipe's own, written as given, and each the own task of a recipe of its own.
+ */
+static void further_tasks_are_recipes_of_their_own(void **state) {
+    (void)state;
+    tp_recipe *r = recipe_of("{\"task\": {\"name\": \"trec\"}, \"primer\": \"Type:\", \"tasks\": [{\"task\": {\"name\":"
+                             " \"agnews\", \"max_train\": 9}}, {\"task\": {\"train_file\": \"x.csv\"}, \"layout\":"
+                             " \"{soft}{primer}\", \"primer\": \"P:\", \"weight\": 2.5}], \"seed\": 5}");
+    check_not_null(r);
+    assert_int_equal(tp_recipe_n_further(r), 2);
+    assert_true(tp_recipe_further_weight(r, 0) == 1 && tp_recipe_further_weight(r, 1) == 2.5);
+    json_t *written = tp_recipe_to_json(r);
+    tp_recipe *one = tp_recipe_further(written, 0), *two = tp_recipe_further(written, 1);
+    check_not_null(one);
+    check_not_null(two);
+    assert_string_equal(one->task.name, "agnews");
+    assert_int_equal(one->task.max_train, 9);
+    assert_null(one->primer); /* its own task's */
+    assert_string_equal(one->layout, r->layout);
+    assert_string_equal(two->layout, "{soft}{primer}");
+    assert_string_equal(two->primer, "P:");
+    assert_string_equal(two->task.train_file, "x.csv");
+    assert_true(two->seed == 5 && tp_recipe_n_further(two) == 0);
+    tp_recipe *again = tp_recipe_from_json(written, "again");
+    json_t *twice = tp_recipe_to_json(again);
+    assert_true(json_equal(written, twice));
+    json_decref(twice);
+    json_decref(written);
+    tp_recipe *all[] = {r, one, two, again};
+    for (int i = 0; i < 4; i++) tp_recipe_free(all[i]);
+}
+
 static void losses_follow_their_schedules(void **state) {
     (void)state;
     const tp_loss_term constant = {.weight = 2},
@@ -366,6 +401,7 @@ int main(void) {
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(losses_have_keys_of_their_own),
         cmocka_unit_test(regimes_are_written_when_they_are_on),
+        cmocka_unit_test(further_tasks_are_recipes_of_their_own),
         cmocka_unit_test(losses_follow_their_schedules),
         cmocka_unit_test(a_file_is_named_by_its_stem),
     };

@@ -65,6 +65,7 @@ void tp_recipe_free(tp_recipe *recipe) {
                      recipe->primer};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) tp_free(texts[i]);
     tp_latentwire_recipe_free(recipe->latentwire);
+    json_decref(recipe->tasks);
     tp_free(recipe);
 }
 

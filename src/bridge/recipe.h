@@ -157,6 +157,7 @@ typedef struct tp_recipe {
         int64_t max_train, max_test;
         bool drop_overlap; /* leave out training rows whose text stands in test */
     } task;
+    json_t *tasks; /* further tasks for the same bridge, as read; NULL: none; owned */
     struct {
         int layer;               /* hidden state to tap: 0 = embeddings; -1: layer_fraction counts */
         double layer_fraction;   /* of the sender's depth; -1: by the task (1/2; 3/4 for two classes) */
@@ -231,6 +232,12 @@ const char *tp_loss_name_text(tp_loss_name name);
 
 /* Whether the loss is about what the receiver answers, and not about the soft tokens alone. */
 bool tp_loss_asks_for_the_answer(tp_loss_name name);
+
+/* Further tasks of a recipe (`tasks`): how many, the weight of one, and the recipe with that one as its own task, from
+ * the recipe's JSON: with its layout and primer, if it has any, and without further ones. NULL on error. */
+int tp_recipe_n_further(const tp_recipe *recipe);
+double tp_recipe_further_weight(const tp_recipe *recipe, int i);
+tp_recipe *tp_recipe_further(const json_t *recipe, int i);
 
 /* Sets a text field (frees the old text, copies the new one): tp_recipe_set_text(&recipe->models.sender, path). */
 void tp_recipe_set_text(char **field, const char *text);

@@ -31,4 +31,7 @@ enum { TP_USUAL_SEGMENT_SOFT_TOKENS = 4 };
 /* A loss with its default parameters, weight by the task, constant schedule. Keys that equal these are not written. */
 tp_loss_term tp_loss_default(tp_loss_name name);
 
+/* The list `tasks`, checked; a new reference, or NULL. */
+json_t *tp_recipe_read_tasks(tp_json_reader *top);
+
 #endif

@@ -315,6 +315,7 @@ tp_recipe *tp_recipe_from_json(json_t *value, const char *name) {
     read_comment(&r, recipe);
     read_models(&r, recipe);
     read_task(&r, recipe);
+    recipe->tasks = tp_recipe_read_tasks(&r);
     read_sender(&r, recipe);
     read_bridge(&r, recipe);
     recipe->latentwire = tp_latentwire_recipe_read(&r);

@@ -177,6 +177,7 @@ json_t *tp_recipe_to_json(const tp_recipe *recipe) {
     put_text(models, "sender", recipe->models.sender);
     put_text(models, "receiver", recipe->models.receiver);
     write_task(top, recipe);
+    if (recipe->tasks) json_object_set(top, "tasks", recipe->tasks);
     write_sender(top, recipe);
     write_bridge(top, recipe);
     if (recipe->latentwire) json_object_set_new(top, "latentwire", tp_latentwire_recipe_to_json(recipe->latentwire));

@@ -23,6 +23,7 @@ typedef struct {
     int64_t step;
     int64_t best_step, misses; /* validations since the best one */
     double best_accuracy, best_loss;
+    json_t *best_tasks; /* of several tasks, what each gave at the best step; NULL: there is one */
     double smooth_loss, smooth_accuracy;
     bool finished; /* by early stopping */
     tp_failures failures;
@@ -45,6 +46,7 @@ static tp_status save_state_as(const run *r, const char *path) {
                              r->smooth_loss, "smooth_accuracy", r->smooth_accuracy, "finished", r->finished,
                              "detectors", detectors, "run", json_incref(r->learner->identity));
     tp_failures_to_note(&r->failures, note);
+    if (r->best_tasks) json_object_set(note, "best_tasks", r->best_tasks);
     tp_status status = tp_state_save(path, r->adamw, note);
     json_decref(note);
     return status;
@@ -85,6 +87,7 @@ static tp_status load_state(run *r) {
     json_t *note;
     TP_TRY(load_state_of(r, r->state_path, &note));
     bool sound = tp_failures_from_note(&r->failures, note);
+    r->best_tasks = json_incref(json_object_get(note, "best_tasks"));
     json_decref(note);
     if (!sound) return tp_fail(TP_ERR_FORMAT, "%s: its failures are broken", r->state_path);
     if (r->failures.seeds == 0) return TP_OK;
@@ -111,7 +114,7 @@ static tp_status warn(const run *r, const char *sentence) {
 static tp_status say_remarks(const run *r) {
     size_t i;
     json_t *remark;
-    if (r->step > 0) return TP_OK; /* said before */
+    if (r->step > 0 || json_array_size(r->failures.history) > 0) return TP_OK; /* said before */
     json_array_foreach(r->learner->remarks, i, remark)
         TP_TRY(warn(r, json_string_value(json_object_get(remark, "sentence"))));
     return TP_OK;
@@ -131,6 +134,8 @@ static tp_status validate(run *r) {
         r->best_loss = v.loss;
         r->best_step = r->step;
         r->misses = 0;
+        json_decref(r->best_tasks);
+        r->best_tasks = json_incref(json_object_get(line, "tasks"));
         tp_status saved = r->learner->save(r->learner->context, r->o->out);
         if (saved != TP_OK) json_decref(line);
         TP_TRY(saved);
@@ -374,6 +379,7 @@ static tp_status train(run *r, tp_train_result *result) {
         json_pack("{s:I, s:I, s:f, s:f, s:I, s:I}", "steps", (json_int_t)r->step, "best_step", (json_int_t)r->best_step,
                   "valid_accuracy", r->best_accuracy, "train_loss", r->smooth_loss, "parameters",
                   (json_int_t)result->n_parameters, "truncated", (json_int_t)result->n_truncated);
+    if (r->best_tasks) json_object_set(outcome, "tasks", r->best_tasks);
     if (json_array_size(r->failures.history) > 0) json_object_set(outcome, "failures", r->failures.history);
     tp_status status = tp_json_save_file(outcome, r->result_path);
     json_decref(outcome);
@@ -413,5 +419,6 @@ tp_status tp_loop_run(const tp_train_options *o, const tp_learner *learner, tp_t
     tp_free(r.result_path);
     tp_free(r.good_path);
     tp_failures_free(&r.failures);
+    json_decref(r.best_tasks);
     return status;
 }

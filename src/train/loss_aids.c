@@ -67,28 +67,42 @@ static tp_layout *layout_with_text(const tp_relay *relay) {
     return layout;
 }
 
-tp_loss_aids *tp_loss_aids_new(const tp_relay *relay, const tp_calibration *calibration, const tp_task *task,
-                               uint64_t seed) {
-    const tp_recipe *recipe = relay->recipe;
-    tp_loss_aids *aids = tp_alloc(sizeof *aids);
-    aids->target_rms = calibration->target_rms;
-    const tp_loss_term *recon = find_loss(recipe, TP_LOSS_RECON), *distill = find_loss(recipe, TP_LOSS_DISTILL);
-    if (recon) attach_recon(aids, relay, recon, calibration, seed);
-    if (find_loss(recipe, TP_LOSS_BOW))
-        tp_nn_linear_attach(&aids->params, &aids->bow, "heads.bow", relay->sender->config.vocab_size,
-                            calibration->d_target, true, seed);
+/* Layouts, once the heads stand. Takes the aids over. */
+static tp_loss_aids *with_layouts(tp_loss_aids *aids, const tp_relay *relay, const tp_task *task) {
+    const tp_loss_term *distill = find_loss(relay->recipe, TP_LOSS_DISTILL);
+    bool texts = relay->recipe->regime.text_steps > 0;
     if (distill) aids->teacher = teacher_layout(relay, distill, task);
-    if (recipe->regime.text_steps > 0) aids->with_text = layout_with_text(relay);
-    if ((distill == NULL || aids->teacher) && (recipe->regime.text_steps == 0 || aids->with_text)) return aids;
+    if (texts) aids->with_text = layout_with_text(relay);
+    if ((distill == NULL || aids->teacher) && (!texts || aids->with_text)) return aids;
     tp_loss_aids_free(aids);
     return NULL;
+}
+
+tp_loss_aids *tp_loss_aids_new(const tp_relay *relay, const tp_calibration *calibration, const tp_task *task,
+                               uint64_t seed) {
+    tp_loss_aids *aids = tp_alloc(sizeof *aids);
+    aids->target_rms = calibration->target_rms;
+    const tp_loss_term *recon = find_loss(relay->recipe, TP_LOSS_RECON);
+    if (recon) attach_recon(aids, relay, recon, calibration, seed);
+    if (find_loss(relay->recipe, TP_LOSS_BOW))
+        tp_nn_linear_attach(&aids->params, &aids->bow, "heads.bow", relay->sender->config.vocab_size,
+                            calibration->d_target, true, seed);
+    return with_layouts(aids, relay, task);
+}
+
+tp_loss_aids *tp_loss_aids_new_sharing(const tp_relay *relay, const tp_calibration *calibration, const tp_task *task,
+                                       const tp_loss_aids *heads) {
+    tp_loss_aids *aids = tp_alloc(sizeof *aids);
+    *aids = (tp_loss_aids){
+        .shares_heads = true, .recon = heads->recon, .bow = heads->bow, .target_rms = calibration->target_rms};
+    return with_layouts(aids, relay, task);
 }
 
 void tp_loss_aids_free(tp_loss_aids *aids) {
     if (aids == NULL) return;
     tp_params_free(&aids->params);
-    tp_free(aids->recon.mean);
-    tp_free(aids->recon.inverse_std);
+    if (!aids->shares_heads) tp_free(aids->recon.mean);
+    if (!aids->shares_heads) tp_free(aids->recon.inverse_std);
     tp_layout_free(aids->teacher);
     tp_layout_free(aids->with_text);
     tp_free(aids);

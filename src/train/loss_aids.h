@@ -22,7 +22,8 @@ typedef struct tp_recon_head {
 } tp_recon_head;
 
 typedef struct tp_loss_aids {
-    tp_params params; /* of the heads */
+    tp_params params; /* of the heads; none, if they are another's */
+    bool shares_heads;
     tp_recon_head recon;
     tp_nn_linear bow;     /* [the sender's vocabulary, d_receiver] */
     double target_rms;    /* of the receiver's embeddings: what a scale of 1 means */
@@ -33,6 +34,9 @@ typedef struct tp_loss_aids {
 /* What the losses of the relay's recipe need. The statistics are copied. NULL on error. */
 tp_loss_aids *tp_loss_aids_new(const tp_relay *relay, const tp_calibration *calibration, const tp_task *task,
                                uint64_t seed);
+/* The same for another task of the same bridge: the heads are `heads`', which must live longer. */
+tp_loss_aids *tp_loss_aids_new_sharing(const tp_relay *relay, const tp_calibration *calibration, const tp_task *task,
+                                       const tp_loss_aids *heads);
 void tp_loss_aids_free(tp_loss_aids *aids); /* takes NULL */
 
 #endif

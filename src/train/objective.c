@@ -89,7 +89,7 @@ tp_status tp_objective(const tp_relay *relay, tp_tape *tape, const tp_objective_
     for (int i = 0; i < recipe->n_losses; i++) {
         const tp_loss_term *term = &recipe->losses[i];
         float weight = (float)tp_loss_weight(term, step);
-        if (weight == 0.0f || (batch->alone && batch->alone != term)) continue;
+        if (weight == 0.0f || (batch->alone && batch->alone->name != term->name)) continue;
         tp_var *value = batch->terms ? batch->terms->losses[term->name] : NULL; /* the family's own */
         if (value == NULL) TP_TRY(loss_of(&context, term, &value));
         values->losses[term->name] = value->data[0];
