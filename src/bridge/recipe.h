@@ -183,7 +183,8 @@ typedef struct tp_recipe {
         int64_t warmup; /* steps; -1: steps / 20 */
         tp_lr_schedule schedule;
         double min_lr_ratio; /* the cosine ends at lr times this */
-        double clip;         /* largest L2 norm of all gradients together; 0: no clipping */
+        double ema;  /* decay of the average of the parameters that is validated and kept; 0: none (the usual) */
+        double clip; /* largest L2 norm of all gradients together; 0: no clipping */
         int batch, accumulate;
         int64_t steps; /* updates; -1: by the task (2000; 4000 for two classes; 3000 for 50 or more; 0 for a bridge that
                           is solved for) */

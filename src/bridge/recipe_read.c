@@ -258,6 +258,7 @@ static void read_optimiser(tp_json_reader *top, tp_recipe *recipe) {
     recipe->optimiser.warmup = tp_json_int(&r, "warmup", -1, 0, INT64_MAX);
     recipe->optimiser.schedule = (tp_lr_schedule)tp_json_choice(&r, "schedule", TP_LR_COSINE, tp_recipe_lr_schedules);
     recipe->optimiser.min_lr_ratio = tp_json_real(&r, "min_lr_ratio", 0, 0, 1);
+    recipe->optimiser.ema = tp_json_real(&r, "ema", 0, 0, 0.999999);
     recipe->optimiser.clip = tp_json_real(&r, "clip", 1, 0, 1e9);
     recipe->optimiser.batch = (int)tp_json_int(&r, "batch", 16, 1, 1 << 20);
     recipe->optimiser.accumulate = (int)tp_json_int(&r, "accumulate", 1, 1, 1 << 20);

@@ -150,6 +150,7 @@ static void write_optimiser(json_t *top, const tp_recipe *recipe) {
     if (recipe->optimiser.warmup >= 0) put_int(o, "warmup", recipe->optimiser.warmup);
     put_text(o, "schedule", tp_recipe_lr_schedules[recipe->optimiser.schedule]);
     put_real(o, "min_lr_ratio", recipe->optimiser.min_lr_ratio);
+    if (recipe->optimiser.ema > 0) put_real(o, "ema", recipe->optimiser.ema);
     put_real(o, "clip", recipe->optimiser.clip);
     put_int(o, "batch", recipe->optimiser.batch);
     put_int(o, "accumulate", recipe->optimiser.accumulate);

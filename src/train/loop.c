@@ -120,7 +120,7 @@ static tp_status say_remarks(const run *r) {
     return TP_OK;
 }
 
-static tp_status validate(run *r) {
+static tp_status judge(run *r) {
     tp_validation v;
     json_t *line = json_pack("{s:I}", "step", (json_int_t)r->step);
     tp_status judged = r->learner->validate(r->learner->context, &v, line);
@@ -153,10 +153,21 @@ static tp_status validate(run *r) {
     return r->recipe->cascade.restarts > 0 && isfinite(v.loss) && !collapsed ? save_state_as(r, r->good_path) : TP_OK;
 }
 
+/* What is judged, and kept if it is the best, is the average of the parameters where one is kept. */
+static tp_status validate(run *r) {
+    tp_ema_swap(r->adamw->ema);
+    tp_status status = judge(r);
+    tp_ema_swap(r->adamw->ema);
+    return status;
+}
+
 /* A quick look: what the receiver actually says, on a few validation rows. */
 static tp_status quick_look(run *r) {
     tp_quick_look look;
-    TP_TRY(r->learner->look(r->learner->context, r->step, &look));
+    tp_ema_swap(r->adamw->ema);
+    tp_status looked = r->learner->look(r->learner->context, r->step, &look);
+    tp_ema_swap(r->adamw->ema);
+    TP_TRY(looked);
     tp_progress_say(r->o->progress, "step %lld  quick look: %.1f %% of %lld right, %.1f %% of answers different%s%s",
                     (long long)r->step, 100 * look.accuracy, (long long)look.n, 100 * look.diversity,
                     look.by_class[0] ? ", by class " : "", look.by_class);
@@ -411,6 +422,7 @@ tp_status tp_loop_run(const tp_train_options *o, const tp_learner *learner, tp_t
                                                                 .beta2 = recipe->optimiser.beta2,
                                                                 .eps = recipe->optimiser.eps,
                                                                 .weight_decay = recipe->optimiser.weight_decay,
+                                                                .ema = recipe->optimiser.ema,
                                                                 .clip = recipe->optimiser.clip});
     tp_status status = train(&r, result);
     tp_adamw_free(r.adamw);

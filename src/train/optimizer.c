@@ -12,6 +12,7 @@ tp_adamw *tp_adamw_new(const tp_params *params, const tp_adamw_options *options)
     a->params = params;
     a->m = tp_alloc((size_t)params->total * sizeof(float));
     a->v = tp_alloc((size_t)params->total * sizeof(float));
+    if (options->ema > 0) a->ema = tp_ema_new(params, options->ema);
     return a;
 }
 
@@ -19,6 +20,7 @@ void tp_adamw_free(tp_adamw *adamw) {
     if (adamw == NULL) return;
     tp_free(adamw->m);
     tp_free(adamw->v);
+    tp_ema_free(adamw->ema);
     tp_free(adamw);
 }
 
@@ -44,6 +46,7 @@ double tp_adamw_step(tp_adamw *a, double lr, double grad_scale) {
                            (float)o->beta1, (float)o->beta2, (float)o->eps, correction2, n - j < PIECE ? n - j : PIECE);
             at += n;
         }
+        if (a->ema) tp_ema_update(a->ema, a->t);
     }
     tp_params_zero_grad(a->params);
     return norm;

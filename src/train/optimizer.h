@@ -2,11 +2,12 @@
 #ifndef TP_TRAIN_OPTIMIZER_H
 #define TP_TRAIN_OPTIMIZER_H
 
-#include "nn/params.h"
+#include "train/ema.h"
 
 typedef struct tp_adamw_options {
     double beta1, beta2, eps;
     double weight_decay; /* decoupled; applied to matrices only: gains, biases and scalars are left alone */
+    double ema;          /* decay of an average of the parameters that is kept beside them; 0: none */
     double clip;         /* largest allowed L2 norm of all gradients together; 0: no clipping */
 } tp_adamw_options;
 
@@ -14,6 +15,7 @@ typedef struct tp_adamw {
     tp_adamw_options options;
     const tp_params *params; /* borrowed */
     float *m, *v;            /* [params->total]: first and second moments, in the order of the list */
+    tp_ema *ema;             /* NULL: no average is kept */
     int64_t t;               /* updates made */
 } tp_adamw;
 

@@ -9,8 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Each parameter is stored three times: its values, and its moments under these prefixes. */
-static const char *const prefixes[3] = {"", "adamw.m.", "adamw.v."};
+/* Each parameter is stored three or four times: its values, its moments and, if one is kept, its average, under these
+ * prefixes. */
+enum { MOST_PARTS = 4 };
+static const char *const prefixes[MOST_PARTS] = {"", "adamw.m.", "adamw.v.", "ema."};
+
+static int n_parts(const tp_adamw *adamw) {
+    return adamw->ema ? 4 : 3;
+}
+
+/* Where the parts of a weight are, whose first number is number `at` of all. */
+static void find_parts(const tp_adamw *adamw, const tp_weight *w, int64_t at, float *parts[MOST_PARTS]) {
+    parts[0] = tp_weight_values(w);
+    parts[1] = adamw->m + at;
+    parts[2] = adamw->v + at;
+    parts[3] = adamw->ema ? adamw->ema->values + at : NULL;
+}
 
 static tp_st_tensor describe(tp_arena *arena, const tp_weight *w, int part, const float *data) {
     char *name = tp_format("%s%s", prefixes[part], w->name);
@@ -27,13 +41,14 @@ static tp_st_tensor describe(tp_arena *arena, const tp_weight *w, int part, cons
 tp_status tp_state_save(const char *path, const tp_adamw *adamw, json_t *note) {
     const tp_params *params = adamw->params;
     tp_arena *arena = tp_arena_new();
-    tp_st_tensor *tensors = tp_arena_alloc(arena, 3 * params->n * sizeof *tensors);
+    tp_st_tensor *tensors = tp_arena_alloc(arena, MOST_PARTS * params->n * sizeof *tensors);
     size_t n = 0;
     int64_t at = 0;
     for (size_t i = 0; i < params->n; i++) {
         const tp_weight *w = params->items[i];
-        const float *parts[3] = {w->data, adamw->m + at, adamw->v + at};
-        for (int part = 0; part < 3; part++) tensors[n++] = describe(arena, w, part, parts[part]);
+        float *parts[MOST_PARTS];
+        find_parts(adamw, w, at, parts);
+        for (int part = 0; part < n_parts(adamw); part++) tensors[n++] = describe(arena, w, part, parts[part]);
         at += w->rows * w->cols;
     }
     json_object_set_new(note, "updates", json_integer(adamw->t));
@@ -49,13 +64,15 @@ tp_status tp_state_save(const char *path, const tp_adamw *adamw, json_t *note) {
 static tp_status restore(const tp_safetensors *file, const char *path, tp_adamw *adamw, bool copy) {
     const tp_params *params = adamw->params;
     int64_t at = 0;
-    if (tp_safetensors_count(file) != 3 * params->n)
+    size_t wanted = (size_t)n_parts(adamw) * params->n;
+    if (tp_safetensors_count(file) != wanted)
         return tp_fail(TP_ERR_FORMAT, "%s holds %zu tensors, this run has %zu: it is the state of another run", path,
-                       tp_safetensors_count(file), 3 * params->n);
+                       tp_safetensors_count(file), wanted);
     for (size_t i = 0; i < params->n; i++) {
         const tp_weight *w = params->items[i];
-        float *parts[3] = {tp_weight_values(w), adamw->m + at, adamw->v + at};
-        for (int part = 0; part < 3; part++) {
+        float *parts[MOST_PARTS];
+        find_parts(adamw, w, at, parts);
+        for (int part = 0; part < n_parts(adamw); part++) {
             char *name = tp_format("%s%s", prefixes[part], w->name);
             const tp_st_tensor *t = tp_safetensors_find(file, name);
             tp_free(name);

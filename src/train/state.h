@@ -1,4 +1,5 @@
-/* The state of a training run in one file: parameters, optimiser moments, and a JSON note with counters.
+/* The state of a training run in one file: parameters, optimiser moments, the average if one is kept, and a JSON note
+ * with counters.
  *
  * It is written atomically, so a run killed at any instant finds either the state of this checkpoint or of the one
  * before; and since data order and masks are functions of (seed, step), going on from it gives the same bits as never
