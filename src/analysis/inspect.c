@@ -7,6 +7,7 @@
 #include "analysis/similarity.h"
 #include "analysis/tsne.h"
 #include "base/mem.h"
+#include "bridge/codes.h"
 #include "data/split.h"
 #include "lm/nearest.h"
 
@@ -106,6 +107,14 @@ static json_t *describe_examples(tp_eval *eval, const tp_dataset *set, const tp_
     return NULL;
 }
 
+/* How much of its alphabet a bridge of codes uses. */
+static json_t *describe_codes(const tp_bridge_recipe *recipe, const tp_packets *p) {
+    tp_code_usage u = tp_code_usage_of(p->codes, (int64_t)p->n * p->soft_tokens, p->code_parts);
+    return json_pack("{s:I, s:I, s:f, s:f, s:I}", "tokens", (json_int_t)u.n, "used", (json_int_t)u.different,
+                     "perplexity", u.perplexity, "bits_per_token", tp_code_bits(recipe), "bits_per_packet",
+                     (json_int_t)tp_code_packet_bits(recipe));
+}
+
 /* ---- the whole ---- */
 
 /* Fills in all that needs the packets. */
@@ -115,6 +124,7 @@ static tp_status fill_in(tp_eval *eval, const tp_inspect_options *o, const tp_da
     tp_vocabulary v = tp_vocabulary_of(eval->relay->receiver);
     json_object_set_new(out, "similarity", describe_similarity(&s));
     json_object_set_new(out, "rms", describe_rms(&s, &v));
+    if (packets->codes) json_object_set_new(out, "codes", describe_codes(&eval->relay->recipe->bridge, packets));
     json_object_set_new(out, "projection", project(set, packets, o->seed));
     json_t *examples = describe_examples(eval, set, &v, o->n_examples, o->n_nearest > 0 ? o->n_nearest : NEAREST);
     tp_status status = examples ? TP_OK : tp_last_status();

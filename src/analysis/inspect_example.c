@@ -40,7 +40,7 @@ static json_t *pieces(const tp_tokenizer *tokenizer, const tp_ids *ids) {
 static tp_status add_attention(const tp_eval *eval, const tp_example *example, json_t *out) {
     const tp_relay *relay = eval->relay;
     const tp_bridge *bridge = relay->bridge;
-    if (bridge->family->attention == NULL) return TP_OK;
+    if (!tp_bridge_has_attention(bridge)) return TP_OK;
     tp_ids ids = {0};
     bool truncated;
     tp_status status = tp_tap_tokens(&relay->tap, example->text, example->len, &ids, &truncated);

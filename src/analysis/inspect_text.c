@@ -45,6 +45,11 @@ static void append_similarity(tp_str *out, const json_t *document) {
     tp_str_appendf(out, "\nroot mean square: soft tokens %.4g to %.4g, the receiver's embeddings %.4g +- %.2g\n",
                    tp_json_number(rms, "soft_low"), tp_json_number(rms, "soft_high"), tp_json_number(own, "mean"),
                    tp_json_number(own, "std"));
+    const json_t *codes = json_object_get(document, "codes");
+    if (codes)
+        tp_str_appendf(out, "codes: %.0f different ones in %.0f tokens, perplexity %.4g; %.0f bits a packet\n",
+                       tp_json_number(codes, "used"), tp_json_number(codes, "tokens"),
+                       tp_json_number(codes, "perplexity"), tp_json_number(codes, "bits_per_packet"));
     const json_t *p = json_object_get(document, "projection"), *e = json_object_get(p, "explained");
     tp_str_appendf(
         out, "two axes of the PCA hold %.1f + %.1f %% of the packets' variance; t-SNE: KL %.3f at perplexity %.4g\n",

@@ -3,10 +3,23 @@
 
 #include "base/half.h"
 #include "base/mem.h"
+#include "bridge/codes.h"
 
 #include <string.h>
 
 enum { BATCH = 64 };
+
+/* The codes of some texts' packets, into the places from `at` on. */
+static tp_status keep_codes(const tp_relay *relay, tp_tape *tape, tp_var *hidden, const int64_t *offsets, int64_t n,
+                            size_t at, tp_packets *out) {
+    const int32_t *codes;
+    int parts;
+    if (out->code_parts == 0) return TP_OK;
+    TP_TRY(tp_bridge_encode(tape, relay->bridge, hidden, offsets, n, &codes, &parts));
+    size_t each = (size_t)(out->soft_tokens * parts);
+    memcpy(out->codes + at * each, codes, (size_t)n * each * sizeof *codes);
+    return TP_OK;
+}
 
 /* The texts of one split, into the places from `at` on. */
 static tp_status make_split(const tp_eval *eval, const tp_dataset *set, size_t at, tp_packets *out) {
@@ -32,7 +45,8 @@ static tp_status make_split(const tp_eval *eval, const tp_dataset *set, size_t a
         for (size_t k = 0; k < (size_t)some * width; k++) packet[k] = tp_f16_to_f32(tp_f32_to_f16(soft->data[k]));
         memcpy(out->mean + (at + from) * d, mean->data, (size_t)some * d * sizeof(float));
         tp_progress_update(eval->progress, (double)(at + from + (size_t)some), 0, "%s", "");
-        status = tp_eval_stopped(eval);
+        status = keep_codes(relay, tape, hidden, offsets, some, at + from, out);
+        if (status == TP_OK) status = tp_eval_stopped(eval);
     }
     tp_tape_free(tape);
     tp_state_cache_free(states);
@@ -52,6 +66,9 @@ tp_status tp_packets_make(const tp_eval *eval, const char *what, const tp_datase
         return tp_last_status();
     }
     out->labels = tp_alloc(out->n * sizeof *out->labels);
+    out->code_parts = tp_code_parts(&bridge->recipe);
+    if (out->code_parts > 0)
+        out->codes = tp_alloc(out->n * (size_t)(out->soft_tokens * out->code_parts) * sizeof *out->codes);
     tp_progress_begin(eval->progress, what, (double)out->n, "texts", NULL);
     tp_status status = TP_OK;
     for (size_t s = 0, at = 0; s < n_sets && status == TP_OK; at += sets[s]->n, s++)
@@ -65,5 +82,6 @@ void tp_packets_free(tp_packets *packets) {
     tp_free(packets->soft);
     tp_free(packets->mean);
     tp_free(packets->labels);
+    tp_free(packets->codes);
     *packets = (tp_packets){0};
 }

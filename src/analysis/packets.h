@@ -11,6 +11,8 @@ typedef struct tp_packets {
     float *soft;     /* [n, soft_tokens * d_receiver], as the receiver gets them: rounded to f16 numbers */
     float *mean;     /* [n, d_sender]: the sender's state at the tapped layer, the mean over its tokens */
     int32_t *labels; /* [n] */
+    int code_parts;  /* numbers of a soft token's code, if the bridge sends codes (bridge/codes.h); else 0 */
+    int32_t *codes;  /* [n * soft_tokens, code_parts]; NULL without codes */
 } tp_packets;
 
 /* The packets of the splits' texts, split after split, by the evaluation's relay, which has its bridge. `what` names

@@ -214,6 +214,10 @@ static const tp_bridge *reader_of(const tp_bridge *bridge) {
     return bridge->inner ? bridge->inner : bridge;
 }
 
+bool tp_bridge_has_attention(const tp_bridge *bridge) {
+    return reader_of(bridge)->family->attention != NULL;
+}
+
 tp_status tp_bridge_attention(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, float *weights) {
     const tp_bridge *reader = reader_of(bridge);
     if (reader->family->attention == NULL)

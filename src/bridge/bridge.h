@@ -135,6 +135,9 @@ tp_var *tp_bridge_way_out(tp_tape *tape, const tp_bridge *bridge, tp_var *tokens
 /* Whether bridges of this kind have that loss of their own ("vq", "fsq", "flow" belong to one family each). */
 bool tp_bridge_has_loss(const char *kind, tp_loss_name loss);
 
+/* Whether the bridge has attention over its source to look at. */
+bool tp_bridge_has_attention(const tp_bridge *bridge);
+
 /* What each soft token reads of one text with hidden states [n, d_input]: weights [depth, heads, M, n], each row a
  * distribution over the states, as tp_bridge_forward uses and forgets them; tp_bridge_attention_shape gives depth and
  * heads. An error for a family without attention. */

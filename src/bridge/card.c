@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "bridge/codes.h"
 
 #include <stdio.h>
 
@@ -75,6 +76,9 @@ tp_status tp_bridge_save_card(const char *folder, const tp_trained_bridge *t) {
     tp_str_appendf(&card, "tokens; the receiver reads `");
     add_plain(&card, t->recipe->layout);
     tp_str_appendf(&card, "`. `adapter_config.json` holds the whole recipe.\n\n");
+    if (tp_code_parts(&t->recipe->bridge) > 0)
+        tp_str_appendf(&card, "Its soft tokens are codes: a packet can be told from all others by %lld bits.\n\n",
+                       (long long)tp_code_packet_bits(&t->recipe->bridge));
     add_labels(&card, t);
     tp_str_appendf(&card, "    telepathy relay THIS_FOLDER \"some text\"     # ask it\n"
                           "    telepathy eval THIS_FOLDER                  # measure it against its opponents\n"

@@ -12,6 +12,11 @@ static int sizes_of(const tp_bridge_family *family, const tp_bridge_recipe *reci
     return family && family->code_sizes ? family->code_sizes(recipe, sizes) : 0;
 }
 
+int tp_code_parts(const tp_bridge_recipe *recipe) {
+    int sizes[TP_MAX_CODE_PARTS];
+    return sizes_of(tp_bridge_family_find(recipe->kind, "kind"), recipe, sizes);
+}
+
 double tp_code_bits(const tp_bridge_recipe *recipe) {
     int sizes[TP_MAX_CODE_PARTS], parts = sizes_of(tp_bridge_family_find(recipe->kind, "kind"), recipe, sizes);
     double bits = 0;

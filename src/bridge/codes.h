@@ -13,6 +13,9 @@ double tp_code_bits(const tp_bridge_recipe *recipe);
 /* Whole bits of a packet of the recipe's soft tokens, written as one number; 0 for continuous tokens. */
 int64_t tp_code_packet_bits(const tp_bridge_recipe *recipe);
 
+/* How many numbers the code of one token is; 0 for continuous tokens. */
+int tp_code_parts(const tp_bridge_recipe *recipe);
+
 /* Codes [n * M, parts] of what tp_bridge_forward would give, in the tape's arena, and their parts; an error for a
  * family of continuous tokens. */
 tp_status tp_bridge_encode(tp_tape *tape, const tp_bridge *bridge, tp_var *hidden, const int64_t *offsets,

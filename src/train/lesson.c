@@ -50,11 +50,6 @@ tp_status tp_lesson_make(const tp_relay *relay, tp_tape *tape, const tp_example 
     }
     if (flow == NULL) return TP_OK;
     int64_t m = recipe->bridge.soft_tokens, d = relay->receiver->config.d_model;
-    if (relay->bridge->d_target != d)
-        return tp_fail(TP_ERR_UNSUPPORTED,
-                       "the loss \"flow\" teaches soft tokens to be embeddings of the receiver, of width %lld; this "
-                       "bridge's packets are of width %lld (`bridge.injection`)",
-                       (long long)d, (long long)relay->bridge->d_target);
     lesson->targets = tp_var_new(tape, n * m, d);
     for (int64_t i = 0; i < n; i++)
         TP_TRY(tp_target_rows(relay, examples[i], flow->target, tape->arena, lesson->targets->data + i * m * d));

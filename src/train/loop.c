@@ -392,7 +392,8 @@ static tp_status train(run *r, tp_train_result *result) {
                   (json_int_t)result->n_parameters, "truncated", (json_int_t)result->n_truncated);
     if (r->best_tasks) json_object_set(outcome, "tasks", r->best_tasks);
     if (json_array_size(r->failures.history) > 0) json_object_set(outcome, "failures", r->failures.history);
-    tp_status status = tp_json_save_file(outcome, r->result_path);
+    tp_status status = learner->conclude ? learner->conclude(learner->context, r->o->out, outcome) : TP_OK;
+    if (status == TP_OK) status = tp_json_save_file(outcome, r->result_path);
     json_decref(outcome);
     if (status == TP_OK) unlink(r->good_path); /* nothing can go wrong any more */
     return status;

@@ -47,6 +47,8 @@ typedef struct tp_learner {
     /* Writes what was learned into the folder; and says whether what lies there is whole. */
     tp_status (*save)(void *context, const char *folder);
     tp_status (*check_saved)(void *context, const char *folder);
+    /* Adds to the outcome (train.json) what it knows of what was kept in the folder; NULL: nothing. */
+    tp_status (*conclude)(void *context, const char *folder, json_t *outcome);
 } tp_learner;
 
 /* Makes the folder of a run, and takes it for this process: a lock to close, which gives it back, or -1 with an error.

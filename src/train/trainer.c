@@ -359,6 +359,24 @@ static char *beginning(const run *r) {
     return tp_str_take(&text);
 }
 
+/* Of a bridge that sends codes: how many of them the validation rows need. */
+static tp_status conclude(void *context, const char *folder, json_t *outcome) {
+    const run *r = context;
+    if (tp_code_parts(&r->recipe->bridge) == 0) return TP_OK;
+    tp_trained_bridge *kept = tp_bridge_load(folder);
+    if (kept == NULL) return tp_last_status();
+    tp_code_usage usage;
+    tp_status status =
+        tp_validate_codes(kept->bridge, r->recipe->math, r->valid_states, (int64_t)r->o->task->valid.n, &usage);
+    if (status == TP_OK)
+        json_object_set_new(outcome, "codes",
+                            json_pack("{s:I, s:I, s:f, s:I}", "tokens", (json_int_t)usage.n, "used",
+                                      (json_int_t)usage.different, "perplexity", usage.perplexity, "bits_per_packet",
+                                      (json_int_t)tp_code_packet_bits(&r->recipe->bridge)));
+    tp_trained_bridge_free(kept);
+    return status;
+}
+
 static tp_status train(run *r, tp_train_result *result) {
     TP_TRY(prepare(r));
     const tp_train_options *o = r->o;
@@ -386,7 +404,8 @@ static tp_status train(run *r, tp_train_result *result) {
                           .look = look,
                           .reseed = reseed,
                           .save = save,
-                          .check_saved = check_saved};
+                          .check_saved = check_saved,
+                          .conclude = conclude};
     snprintf(learner.room, sizeof learner.room, "%d tokens", r->relay->tap.max_tokens);
     tp_status status = tp_loop_run(o, &learner, result);
     json_decref(own);

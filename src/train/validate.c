@@ -93,6 +93,32 @@ tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_da
     return status;
 }
 
+tp_status tp_validate_codes(const tp_bridge *bridge, tp_math math, tp_state_cache *states, int64_t n,
+                            tp_code_usage *usage) {
+    tp_tape *tape = tp_tape_new(math);
+    tape->frozen = true;
+    int32_t *all = NULL;
+    int parts = 1;
+    int64_t m = bridge->recipe.soft_tokens;
+    tp_status status = TP_OK;
+    for (int64_t from = 0; from < n && status == TP_OK; from += ROWS_AT_ONCE) {
+        int64_t some = n - from < ROWS_AT_ONCE ? n - from : ROWS_AT_ONCE, indices[ROWS_AT_ONCE];
+        for (int64_t i = 0; i < some; i++) indices[i] = from + i;
+        const int64_t *offsets;
+        const int32_t *codes;
+        tp_tape_reset(tape);
+        tp_var *hidden = tp_state_cache_fetch(states, tape, indices, some, &offsets);
+        status = tp_bridge_encode(tape, bridge, hidden, offsets, some, &codes, &parts);
+        if (status != TP_OK) break;
+        if (all == NULL) all = tp_alloc((size_t)(n * m * parts) * sizeof *all);
+        memcpy(all + from * m * parts, codes, (size_t)(some * m * parts) * sizeof *all);
+    }
+    if (status == TP_OK) *usage = tp_code_usage_of(all, all ? n * m : 0, parts);
+    tp_free(all);
+    tp_tape_free(tape);
+    return status;
+}
+
 /* Appends to a text of fixed size; what does not fit is left out. */
 static void add(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void add(char *text, size_t size, const char *format, ...) {

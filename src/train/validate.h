@@ -2,6 +2,7 @@
 #ifndef TP_TRAIN_VALIDATE_H
 #define TP_TRAIN_VALIDATE_H
 
+#include "bridge/codes.h"
 #include "bridge/relay.h"
 #include "train/states.h"
 
@@ -20,6 +21,10 @@ tp_status tp_validate(const tp_relay *relay, tp_state_cache *states, const tp_da
  * right answers' negative log-likelihoods. */
 tp_status tp_judge_rows(const tp_relay *relay, tp_tape *tape, tp_var *soft, const tp_example *const *rows, int64_t n,
                         int64_t *right, double *nll);
+
+/* The codes that a bridge which sends some (bridge/codes.h) gives to the first n rows whose states the cache gives. */
+tp_status tp_validate_codes(const tp_bridge *bridge, tp_math math, tp_state_cache *states, int64_t n,
+                            tp_code_usage *usage);
 
 typedef struct tp_quick_look {
     int64_t n;
