@@ -51,6 +51,8 @@ static void the_average_follows_its_formula(void **state) {
     assert_true(fabs(tp_weight_values(&b)[0] - expected[6]) < 1e-5);
     tp_ema_swap(adamw->ema);
     assert_true(tp_weight_values(&a)[2] == kept);
+    tp_ema_restart(adamw->ema);
+    assert_true(adamw->ema->values[2] == kept && adamw->ema->values[6] == tp_weight_values(&b)[0]);
     tp_ema_swap(NULL);
     tp_adamw_free(adamw);
     tp_params_free(&params);

@@ -9,12 +9,7 @@
 tp_ema *tp_ema_new(const tp_params *params, double decay) {
     tp_ema *ema = tp_alloc(sizeof *ema);
     *ema = (tp_ema){params, decay, tp_alloc((size_t)params->total * sizeof(float))};
-    int64_t at = 0;
-    for (size_t i = 0; i < params->n; i++) {
-        int64_t n = params->items[i]->rows * params->items[i]->cols;
-        memcpy(ema->values + at, params->items[i]->data, (size_t)n * sizeof(float));
-        at += n;
-    }
+    tp_ema_restart(ema);
     return ema;
 }
 
@@ -22,6 +17,15 @@ void tp_ema_free(tp_ema *ema) {
     if (ema == NULL) return;
     tp_free(ema->values);
     tp_free(ema);
+}
+
+void tp_ema_restart(tp_ema *ema) {
+    int64_t at = 0;
+    for (size_t i = 0; ema && i < ema->params->n; i++) {
+        int64_t n = ema->params->items[i]->rows * ema->params->items[i]->cols;
+        memcpy(ema->values + at, ema->params->items[i]->data, (size_t)n * sizeof(float));
+        at += n;
+    }
 }
 
 void tp_ema_update(tp_ema *ema, int64_t t) {

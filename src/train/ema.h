@@ -13,7 +13,8 @@ typedef struct tp_ema {
 
 /* The average begins as the parameters are. */
 tp_ema *tp_ema_new(const tp_params *params, double decay);
-void tp_ema_free(tp_ema *ema); /* takes NULL */
+void tp_ema_free(tp_ema *ema);    /* takes NULL */
+void tp_ema_restart(tp_ema *ema); /* the average is what the parameters are now; takes NULL */
 
 /* After update t (from 1): values += (1 - d) (parameters - values), with d = min(decay, t / (t + 9)), so that what a
  * training begins with is soon forgotten. */

@@ -189,6 +189,14 @@ static void forget_progress(run *r) {
     r->detectors = tp_detectors_new();
 }
 
+/* From the beginning, with another seed. */
+static tp_status begin_again(run *r, uint64_t seed) {
+    forget_progress(r);
+    TP_TRY(r->learner->reseed(r->learner->context, seed));
+    tp_ema_restart(r->adamw->ema);
+    return TP_OK;
+}
+
 /* Back to the last good state of this seed, if there is one. */
 static tp_status go_back(run *r) {
     json_t *note = NULL;
@@ -201,8 +209,7 @@ static tp_status go_back(run *r) {
     if (r->learner->reseed == NULL)
         return tp_fail(TP_ERR_ARGUMENT,
                        "training failed before its first validation, which it could have gone back to");
-    forget_progress(r);
-    return r->learner->reseed(r->learner->context, tp_failures_seed(&r->failures, r->recipe->seed));
+    return begin_again(r, tp_failures_seed(&r->failures, r->recipe->seed));
 }
 
 /* Goes on from somewhere else after a failure, or gives up. The state is saved at once: whoever is killed afterwards
@@ -215,8 +222,7 @@ static tp_status recover(run *r, const char *sentence) {
     int64_t best_step = r->best_step, seen = r->step;
     if (remedy == TP_REMEDY_SEED) {
         tp_failures next = {.seeds = r->failures.seeds + 1};
-        forget_progress(r);
-        TP_TRY(r->learner->reseed(r->learner->context, tp_failures_seed(&next, r->recipe->seed)));
+        TP_TRY(begin_again(r, tp_failures_seed(&next, r->recipe->seed)));
     } else {
         TP_TRY(go_back(r));
     }
