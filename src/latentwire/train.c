@@ -27,7 +27,7 @@ typedef struct {
     tp_sampler *sampler;
     tp_tape *tape, *judge;                                     /* the second is frozen */
     tp_latentwire_values values[TP_LATENTWIRE_MOST_RECEIVERS]; /* of the last batch */
-    char names[TP_LATENTWIRE_MOST_RECEIVERS][48];              /* of the receivers, for the log */
+    char names[TP_LATENTWIRE_MOST_RECEIVERS][64];              /* of the receivers, for the log */
 } run;
 
 /* ---- before the first step ---- */
