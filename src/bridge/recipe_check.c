@@ -104,7 +104,8 @@ static void families(check *c) {
 
 static void schedules(check *c) {
     const tp_recipe *r = c->r;
-    bool any = false, answer = false;
+    const tp_latentwire_recipe *wire = r->latentwire; /* which can be taught by what it rebuilds alone */
+    bool any = wire && wire->recon_cosine + wire->recon_mse > 0, answer = false;
     for (int i = 0; i < r->n_losses; i++) {
         const tp_loss_term *t = &r->losses[i];
         const char *name = tp_loss_name_text(t->name);
