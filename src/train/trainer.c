@@ -359,15 +359,16 @@ static char *beginning(const run *r) {
     return tp_str_take(&text);
 }
 
-/* Of a bridge that sends codes: how many of them the validation rows need. */
+/* Of a bridge that sends codes: how many of them the validation rows (of the first task) need. */
 static tp_status conclude(void *context, const char *folder, json_t *outcome) {
     const run *r = context;
+    const tp_subject *first = &r->subjects[0];
     if (tp_code_parts(&r->recipe->bridge) == 0) return TP_OK;
     tp_trained_bridge *kept = tp_bridge_load(folder);
     if (kept == NULL) return tp_last_status();
     tp_code_usage usage;
     tp_status status =
-        tp_validate_codes(kept->bridge, r->recipe->math, r->valid_states, (int64_t)r->o->task->valid.n, &usage);
+        tp_validate_codes(kept->bridge, r->recipe->math, first->valid_states, (int64_t)first->task->valid.n, &usage);
     if (status == TP_OK)
         json_object_set_new(outcome, "codes",
                             json_pack("{s:I, s:I, s:f, s:I}", "tokens", (json_int_t)usage.n, "used",
