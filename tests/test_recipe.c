@@ -160,6 +160,9 @@ static void later_keys_are_written_where_they_are_set(void **state) {
     int layer;
     check_ok(tp_recipe_layer(r, 5, &layer));
     assert_int_equal(layer, 5);
+    char *text = tp_recipe_layers_text(r, layer);
+    assert_string_equal(text, "layers 0, 2 and 5");
+    tp_free(text);
     assert_int_not_equal(tp_recipe_layer(r, 4, &layer), TP_OK);
     json_t *written = tp_recipe_to_json(r), *bridge = json_object_get(written, "bridge");
     assert_int_equal(json_integer_value(json_object_get(bridge, "steps")), 2);
@@ -173,6 +176,9 @@ static void later_keys_are_written_where_they_are_set(void **state) {
     check_not_null(r);
     tp_recipe_complete(r, 6, NULL);
     assert_int_equal(r->optimiser.steps, 0);
+    text = tp_recipe_layers_text(r, 3);
+    assert_string_equal(text, "layer 3");
+    tp_free(text);
     written = tp_recipe_to_json(r);
     assert_true(json_real_value(json_object_get(json_object_get(written, "bridge"), "penalty")) == 0.5);
     json_decref(written);

@@ -31,13 +31,6 @@ static void add_model(tp_str *card, const char *role, const tp_bridge_model *m) 
     tp_str_appendf(card, "` | %d | %lld | `%s` |\n", m->n_layers, (long long)m->d_model, m->fingerprint);
 }
 
-static void add_layers(tp_str *card, const tp_trained_bridge *t) {
-    int n = t->recipe->sender.n_layers;
-    tp_str_appendf(card, n > 1 ? "layers" : "layer");
-    for (int i = 0; i < n - 1; i++) tp_str_appendf(card, "%s %d", i ? "," : "", t->recipe->sender.layers[i]);
-    tp_str_appendf(card, n > 1 ? " and %d" : " %d", t->layer);
-}
-
 static void add_labels(tp_str *card, const tp_trained_bridge *t) {
     if (t->n_labels == 0) return;
     tp_str_appendf(card, "The receiver answers one of %d labels: ", t->n_labels);
@@ -68,11 +61,11 @@ tp_status tp_bridge_save_card(const char *folder, const tp_trained_bridge *t) {
     add_model(&card, "receiver", &t->receiver);
     tp_str_appendf(&card, "\nTrained for the task `");
     add_plain(&card, t->task);
-    tp_str_appendf(&card, "` with seed %llu: a %s of %lld parameters reads the sender's ",
+    char *layers = tp_recipe_layers_text(t->recipe, t->layer);
+    tp_str_appendf(&card, "` with seed %llu: a %s of %lld parameters reads the sender's %s and writes %d soft\n",
                    (unsigned long long)t->recipe->seed, t->recipe->bridge.kind,
-                   (long long)tp_bridge_n_parameters(t->bridge));
-    add_layers(&card, t);
-    tp_str_appendf(&card, " and writes %d soft\n", t->recipe->bridge.soft_tokens);
+                   (long long)tp_bridge_n_parameters(t->bridge), layers, t->recipe->bridge.soft_tokens);
+    tp_free(layers);
     tp_str_appendf(&card, "tokens; the receiver reads `");
     add_plain(&card, t->recipe->layout);
     tp_str_appendf(&card, "`. `adapter_config.json` holds the whole recipe.\n\n");

@@ -2,6 +2,7 @@
 #include "bridge/recipe.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "bridge/bridge.h"
 #include "bridge/recipe_names.h"
 
@@ -155,6 +156,15 @@ tp_status tp_recipe_layer(const tp_recipe *recipe, int n_layers, int *layer) {
                        "recipe %s: `sender.layer` is %d, but the sender has hidden states 0 to %d only",
                        recipe->name ? recipe->name : "", *layer, n_layers);
     return TP_OK;
+}
+
+char *tp_recipe_layers_text(const tp_recipe *recipe, int layer) {
+    int n = recipe->sender.n_layers;
+    tp_str text = {0};
+    tp_str_appendf(&text, n > 1 ? "layers" : "layer");
+    for (int i = 0; i < n - 1; i++) tp_str_appendf(&text, "%s %d", i ? "," : "", recipe->sender.layers[i]);
+    tp_str_appendf(&text, n > 1 ? " and %d" : " %d", layer);
+    return tp_str_take(&text);
 }
 
 double tp_loss_weight(const tp_loss_term *term, int64_t step) {

@@ -225,6 +225,10 @@ void tp_recipe_free(tp_recipe *recipe); /* takes NULL */
  * layer. The recipe must be complete. An error if the sender has no such layer. */
 tp_status tp_recipe_layer(const tp_recipe *recipe, int n_layers, int *layer);
 
+/* What is tapped, for people: "layer 3", "layers 1, 3 and 5". `layer` is what tp_recipe_layer gave. Owned by the
+ * caller. */
+char *tp_recipe_layers_text(const tp_recipe *recipe, int layer);
+
 /* The weight of a loss at an optimiser step (from 0). */
 double tp_loss_weight(const tp_loss_term *term, int64_t step);
 

@@ -67,13 +67,14 @@ static void print(const tp_relay *relay, const tp_single *s, size_t n, bool verb
         printf("\nwritten by the receiver: \"%s\"%s%s\n", written,
                s->written_label < 0 ? ", which names no label" : " = ",
                s->written_label < 0 ? "" : relay->label_names[s->written_label]);
+    char *layers = tp_recipe_layers_text(relay->recipe, relay->tap.layer);
     if (relay->sender == NULL)
         printf("receiver %.2f ms\n", s->ms[TP_PHASE_RECEIVER]);
     else
-        printf("sender %.2f ms (%lld tokens%s, layer %d of %d) + bridge %.2f ms + receiver %.2f ms = %.2f ms\n",
-               s->ms[TP_PHASE_SENDER], (long long)s->n_tokens, s->truncated ? ", text cut to fit" : "",
-               relay->tap.layer, relay->sender->config.n_layers, s->ms[TP_PHASE_BRIDGE], s->ms[TP_PHASE_RECEIVER],
-               total);
+        printf("sender %.2f ms (%lld tokens%s, %s of %d) + bridge %.2f ms + receiver %.2f ms = %.2f ms\n",
+               s->ms[TP_PHASE_SENDER], (long long)s->n_tokens, s->truncated ? ", text cut to fit" : "", layers,
+               relay->sender->config.n_layers, s->ms[TP_PHASE_BRIDGE], s->ms[TP_PHASE_RECEIVER], total);
+    tp_free(layers);
     printf("packet %zu bytes (%lld soft tokens of %d numbers, %s)", s->packet.total, (long long)s->soft_tokens,
            (int)relay->bridge->d_target, tp_dtype_name(s->sent));
     if (relay->sender) printf("; the text has %zu", n);

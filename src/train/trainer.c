@@ -353,9 +353,10 @@ static char *beginning(const run *r) {
     for (int i = 0; i < r->n; i++)
         tp_str_appendf(&text, "%s, %zu training and %zu validation rows, ", r->subjects[i].task->name,
                        r->subjects[i].task->train.n, r->subjects[i].task->valid.n);
-    tp_str_appendf(&text, "bridge of %lld parameters, layer %d of %d",
-                   (long long)tp_bridge_n_parameters(r->relay->bridge), r->relay->tap.layer,
-                   r->relay->sender->config.n_layers);
+    char *layers = tp_recipe_layers_text(r->recipe, r->relay->tap.layer);
+    tp_str_appendf(&text, "bridge of %lld parameters, %s of %d", (long long)tp_bridge_n_parameters(r->relay->bridge),
+                   layers, r->relay->sender->config.n_layers);
+    tp_free(layers);
     return tp_str_take(&text);
 }
 
