@@ -72,7 +72,7 @@ static json_t *made_results(const made_run *run) {
                      "methods", methods);
 }
 
-static void make_run(const char *root, const made_run *run) {
+static inline void make_run(const char *root, const made_run *run) {
     char folder[512], path[600];
     snprintf(folder, sizeof folder, "%s/%s", root, run->folder);
     check_ok(tp_make_dirs(folder));
@@ -83,7 +83,7 @@ static void make_run(const char *root, const made_run *run) {
     json_decref(value);
 }
 
-static void make_file(const char *root, const char *name, const char *text) {
+static inline void make_file(const char *root, const char *name, const char *text) {
     char *path = tp_path_join(root, name);
     check_ok(tp_write_file(path, text, strlen(text)));
     tp_free(path);

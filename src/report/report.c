@@ -11,10 +11,11 @@
 
 static const struct {
     bool (*add)(tp_doc *doc, const tp_report_view *view);
-    const char *missing; /* what is not there, where the section has nothing to show */
+    const char *missing; /* what is not there, where the section has nothing to show; NULL: few reports have it */
 } sections[] = {
     {tp_section_answer, "verdicts"},
     {tp_section_table, "the table"},
+    {tp_section_phases, NULL},
     {tp_section_accuracy, "accuracy"},
     {tp_section_sweeps, "other settings (soft tokens, layers, training rows)"},
     {tp_section_latency, "latency"},
@@ -72,7 +73,8 @@ static tp_doc *compose(const tp_report_view *view) {
     tp_str missing = {0};
     head(doc, view);
     for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
-        if (!sections[i].add(doc, view)) tp_str_appendf(&missing, "%s%s", missing.len ? ", " : "", sections[i].missing);
+        if (!sections[i].add(doc, view) && sections[i].missing)
+            tp_str_appendf(&missing, "%s%s", missing.len ? ", " : "", sections[i].missing);
     if (missing.len) tp_doc_note(doc, "Not shown, because these runs hold no data for it: %s.", missing.data);
     tp_str_free(&missing);
     return doc;

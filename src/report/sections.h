@@ -15,6 +15,7 @@ typedef struct tp_report_view {
 
 bool tp_section_answer(tp_doc *doc, const tp_report_view *view);      /* what was asked; a verdict per claim */
 bool tp_section_table(tp_doc *doc, const tp_report_view *view);       /* all methods on all tasks */
+bool tp_section_phases(tp_doc *doc, const tp_report_view *view);      /* their verdict beside ours */
 bool tp_section_accuracy(tp_doc *doc, const tp_report_view *view);    /* bars per task */
 bool tp_section_sweeps(tp_doc *doc, const tp_report_view *view);      /* soft tokens, layers, training rows */
 bool tp_section_latency(tp_doc *doc, const tp_report_view *view);     /* where the time goes */
