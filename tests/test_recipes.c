@@ -5,6 +5,7 @@
 #include "bridge/recipe_check.h"
 #include "bridge/recipe_list.h"
 #include "data/description.h"
+#include "eval/suite.h"
 
 static tp_recipe *recipe_of(const char *text) {
     json_t *value = tp_json_load_bytes(text, strlen(text), "r.json");
@@ -80,6 +81,23 @@ static void a_recipe_is_found_by_what_people_call_it(void **state) {
     tp_recipe_list_free(&list);
     assert_int_not_equal(tp_recipe_list_read(TP_SOURCE_DIR "/no-such-folder", &list), TP_OK);
     tp_recipe_list_free(&list);
+}
+
+static void every_shipped_suite_can_be_read(void **state) {
+    (void)state;
+    static const char *const suites[] = {"phases", "ablation", "quantised"};
+    for (size_t i = 0; i < 3; i++) {
+        char *path = tp_format("%s/recipes/suites/%s.json", TP_SOURCE_DIR, suites[i]);
+        tp_suite *suite = tp_suite_load(path, NULL);
+        check_not_null(suite);
+        bool comments = true;
+        for (size_t c = 0; c < suite->n; c++)
+            comments = comments && json_object_get(suite->cells[c].where, "comment") != NULL;
+        assert_true(comments == (i == 0)); /* what the report shows beside its own verdict */
+        if (i == 0) assert_int_equal(suite->n, 72);
+        tp_suite_free(suite);
+        tp_free(path);
+    }
 }
 
 /* ---- keys ---- */
@@ -214,6 +232,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_shipped_recipe_can_be_trained),
         cmocka_unit_test(a_recipe_is_found_by_what_people_call_it),
+        cmocka_unit_test(every_shipped_suite_can_be_read),
         cmocka_unit_test(a_comment_is_no_part_of_a_run),
         cmocka_unit_test(what_is_learned_may_begin_with_the_text),
         cmocka_unit_test(each_mistake_has_its_sentence),

@@ -22,9 +22,9 @@ typedef struct tp_recipe_list {
 tp_status tp_recipe_list_read(const char *folder, tp_recipe_list *out);
 void tp_recipe_list_free(tp_recipe_list *list);
 
-/* The path of a recipe by what people call it: a file that is there, or a name as in the list, whole ("phases/
- * 01-lm-recon"), without its folder ("01-lm-recon"), or its number or words alone ("01", "lm-recon"). The caller frees
- * it. NULL on error: none or several are called so. */
+/* The path of a recipe by what people call it: a file that is there, or a name as in the list: whole ("phases/
+ * 01-lm-recon"), without its folder ("01-lm-recon"), its words alone ("lm-recon"), or a phase's number alone ("01").
+ * The caller frees it. NULL on error: none or several are called so. */
 char *tp_recipe_find(const tp_recipe_list *list, const char *name);
 
 #endif

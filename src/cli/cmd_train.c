@@ -91,7 +91,7 @@ const tp_command tp_cmd_train = {
     .examples = "telepathy train --recipe recipes/trec.json --data data/trec --seed 42 --out runs/trec-42\n"
                 "telepathy train --recipe recipes/base.json --train-file mails.csv --text-column body "
                 "--label-column team --out runs/mails\n"
-                "telepathy train --recipe recipes/latentwire/decoder.json --receiver models/finch,models/wren "
+                "telepathy train --recipe recipes/latentwire/03-decoder.json --receiver models/finch,models/wren "
                 "--out runs/wire\n",
     .options =
         (const tp_option[]){
