@@ -265,6 +265,25 @@ static void heads_learn_and_are_thrown_away(void **state) {
     }
 }
 
+/* In training, too, a loss outside of its window or before its anneal is not there. */
+static void losses_follow_their_schedules_in_training(void **state) {
+    (void)state;
+    check_train(
+        in_dir("schedules"),
+        "{\"losses\": [{\"name\": \"lm\"}, {\"name\": \"diversity\", \"weight\": 0.5, \"schedule\": {\"kind\": "
+        "\"window\", \"to\": 60}}, {\"name\": \"first_token\", \"schedule\": {\"kind\": \"anneal\", \"from\": 70, "
+        "\"to\": 90}}], \"optimiser\": {\"steps\": 100, \"accumulate\": 1}, \"quick_eval\": {\"every\": 0}}");
+    double values[2]; /* after 50 and 100 updates; 0: not in the line */
+    const struct {
+        const char *loss;
+        bool at_50, at_100;
+    } cases[] = {{"lm", true, true}, {"diversity", true, false}, {"first_token", false, true}};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(logged(in_dir("schedules"), cases[i].loss, values, 2), 2);
+        assert_true((values[0] != 0) == cases[i].at_50 && (values[1] != 0) == cases[i].at_100);
+    }
+}
+
 static void losses_that_cannot_be_are_refused(void **state) {
     (void)state;
     const struct {
@@ -289,6 +308,7 @@ int main(void) {
         cmocka_unit_test(every_regime_resumes_bit_by_bit),
         cmocka_unit_test(every_loss_resumes_bit_by_bit),
         cmocka_unit_test(heads_learn_and_are_thrown_away),
+        cmocka_unit_test(losses_follow_their_schedules_in_training),
         cmocka_unit_test(losses_that_cannot_be_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
