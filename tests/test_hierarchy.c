@@ -133,7 +133,8 @@ static void segments_are_read_by_themselves(void **state) {
 static void it_finds_what_stands_anywhere(void **state) {
     (void)state;
     static const char learns[] =
-        "{\"sender\": {\"max_tokens\": 400, \"layer\": 0, \"position_dropout\": 0}, \"bridge\": {\"segment_tokens\": "
+        "{\"sender\": {\"max_tokens\": 400, \"layer\": 0, \"position_dropout\": 0}, \"bridge\": {\"kind\": "
+        "\"mean_mlp\", \"segment_tokens\": "
         "16, "
         "\"segment_soft_tokens\": 2, \"dropout\": 0, \"width\": 32}, \"optimiser\": {\"steps\": 600, \"lr\": 0.003, "
         "\"batch\": 16, \"accumulate\": 1}, \"early_stopping\": {\"every\": 50}, \"quick_eval\": {\"every\": 0}}";

@@ -72,7 +72,7 @@ static void name_receivers(run *r) {
         bool again = false;
         for (int j = 0; j < m->n_receivers; j++) again = again || (j != i && m->receivers[j] == m->receivers[i]);
         if (again || m->receivers[i]->path == NULL)
-            snprintf(r->names[i], sizeof r->names[i], "%.40s %d", last, i + 1);
+            snprintf(r->names[i], sizeof r->names[i], "%.32s %d", last, i + 1);
         else
             snprintf(r->names[i], sizeof r->names[i], "%.40s", last);
         tp_free(last);
