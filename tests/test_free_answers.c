@@ -220,6 +220,8 @@ static void methods_write_and_are_judged(void **state) {
     /* row by row: what is written by the same bridge, judged by the same scores */
     tp_relay *relay = tp_relay_load(run, sender, receiver);
     double f1 = 0;
+    tp_entity_transfer entities = {0};
+    char **answers = tp_alloc(task->test.n * sizeof *answers);
     const tp_method_result *result = tp_results_get(r, &tp_method_bridge);
     for (size_t i = 0; i < task->test.n; i++) {
         double likelihood;
@@ -228,9 +230,21 @@ static void methods_write_and_are_judged(void **state) {
         assert_int_equal(result->readings[TP_READ_GENERATE].predictions.labels[i] == 1,
                          tp_score_exact(answer, strlen(answer), row->answers));
         f1 += tp_score_f1(answer, strlen(answer), row->answers);
-        tp_free(answer);
+        tp_score_entities(row->text, row->len, answer, strlen(answer), &entities);
+        answers[i] = answer;
     }
-    char *expected = tp_format("F1 %.1f %%", 100 * f1 / (double)task->test.n);
+    assert_true(entities.nouns.named > 0); /* else nothing below would say anything */
+    char *expected = tp_format("F1 %.1f %%; ", 100 * f1 / (double)task->test.n);
+    char *nouns =
+        tp_format("nouns %.1f %% found again; ", 100 * (double)entities.nouns.found / (double)entities.nouns.named);
+    char *different = tp_format("; %.1f %% of the answers different",
+                                100 * tp_score_diversity((const char *const *)answers, task->test.n));
+    if (!strstr(result->note, nouns) || !strstr(result->note, different))
+        fail_msg("the note is \"%s\", without \"%s\" or \"%s\"", result->note, nouns, different);
+    for (size_t i = 0; i < task->test.n; i++) tp_free(answers[i]);
+    tp_free(answers);
+    tp_free(nouns);
+    tp_free(different);
     for (int m = 0; tp_methods[m]; m++) { /* every method says what its answers are worth in part */
         const tp_method_result *asked = tp_results_get(r, tp_methods[m]);
         if (asked) assert_non_null(strstr(asked->note, "F1 "));

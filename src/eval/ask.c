@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "data/text_lines.h"
-#include "eval/text_scores.h"
+#include "eval/free_marks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ static tp_tape *frozen_tape(const tp_eval *eval) {
 typedef struct questions {
     tp_prompts prompts;
     const tp_example **rows; /* [prompts.n]; NULL: not known */
-    double part;             /* what free answers to them were worth in part, summed */
+    tp_free_marks *marks;    /* of free answers; NULL: not wanted */
 } questions;
 
 /* Whether what the layout begins with is read by itself: not where what a text takes from its first token on is to be
@@ -103,13 +103,15 @@ static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
 
 /* The label that an answer names. A row's option names it as its letter does; without a row only labels are looked for.
  * A free answer is right (1), wrong (0) or empty (-1); without a row nothing can be said about it. */
-static int32_t read_answer(const tp_task *task, const tp_example *row, const char *answer, size_t n, double *part) {
+static int32_t read_answer(const tp_task *task, const tp_example *row, const char *answer, size_t n,
+                           tp_free_marks *marks) {
     if (task->kind != TP_TASK_TEXT)
         return row ? tp_example_parse_answer(task, row, answer, n) : tp_task_parse_answer(task, answer, n);
     tp_trim(&answer, &n);
-    if (row == NULL || n == 0) return -1;
+    if (row == NULL) return -1;
     tp_answer_score judged = tp_score_answer(task, row, answer, n);
-    *part += judged.part;
+    if (marks) tp_free_marks_add(marks, row, answer, n, n > 0 ? judged.part : 0);
+    if (n == 0) return -1;
     return judged.exact;
 }
 
@@ -117,7 +119,7 @@ static void read_written(const tp_task *task, const tp_asking *a, questions *q, 
     for (int64_t i = 0; i < q->prompts.n; i++) {
         size_t n;
         char *answer = tp_tokenizer_decode(a->lm->tokenizer, ids[i].data, ids[i].len, TP_TOKENS_SKIP_SPECIAL, &n);
-        labels[i] = read_answer(task, q->rows ? q->rows[i] : NULL, answer, n, &q->part);
+        labels[i] = read_answer(task, q->rows ? q->rows[i] : NULL, answer, n, q->marks);
         tp_free(answer);
     }
 }
@@ -163,21 +165,20 @@ static bool takes_reading(const tp_eval *eval, tp_reading reading) {
 /* Labels of the first n rows of a split; of readings whose labels are NULL nothing is computed. scores [n, n_labels] is
  * filled by the reading of that name, and may be NULL. */
 static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *set, size_t n,
-                          int32_t *const labels[TP_N_READINGS], double *scores, int64_t *n_truncated, double *part,
-                          bool show) {
+                          int32_t *const labels[TP_N_READINGS], double *scores, int64_t *n_truncated,
+                          tp_free_marks *marks, bool show) {
     tp_tape *tape = frozen_tape(eval);
     tp_kv_cache *head;
     tp_status status = read_head(a, tape->math, false, &head);
     for (size_t from = 0; from < n && status == TP_OK; from += TP_ASK_BATCH) {
         int64_t some = n - from < TP_ASK_BATCH ? (int64_t)(n - from) : TP_ASK_BATCH, items[TP_ASK_BATCH];
         for (int64_t i = 0; i < some; i++) items[i] = (int64_t)from + i;
-        questions q = {.part = 0};
+        questions q = {.marks = marks};
         status = make_prompts(eval, a, tape, head, set, items, some, NULL, &q, n_truncated);
         double *mine = scores ? scores + from * (size_t)eval->task->n_labels : NULL;
         int32_t *here[TP_N_READINGS] = {NULL};
         for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++) here[r] = labels[r] ? labels[r] + from : NULL;
         if (status == TP_OK) status = ask(eval->task, a, tape->math, &q, here, mine);
-        *part += q.part;
         if (show) tp_progress_update(eval->progress, (double)(from + (size_t)some), 0, "%s", "");
         if (status == TP_OK) status = tp_eval_stopped(eval);
     }
@@ -189,9 +190,8 @@ static tp_status ask_rows(tp_eval *eval, const tp_asking *a, const tp_dataset *s
 tp_status tp_ask_accuracy(tp_eval *eval, const tp_asking *asking, const tp_dataset *set, size_t n, double *accuracy) {
     int32_t *labels = tp_alloc(n * sizeof *labels);
     int64_t n_truncated = 0, right = 0;
-    double part = 0;
     tp_status status = ask_rows(eval, asking, set, n, (int32_t *[TP_N_READINGS]){[TP_READ_SCORE] = labels}, NULL,
-                                &n_truncated, &part, false);
+                                &n_truncated, NULL, false);
     for (size_t i = 0; i < n; i++) right += labels[i] == set->examples[i].label;
     *accuracy = n > 0 ? (double)right / (double)n : 0;
     tp_free(labels);
@@ -201,9 +201,8 @@ tp_status tp_ask_accuracy(tp_eval *eval, const tp_asking *asking, const tp_datas
 tp_status tp_ask_scores(tp_eval *eval, const tp_asking *asking, const tp_dataset *set, size_t n, double *scores) {
     int32_t *labels = tp_alloc(n * sizeof *labels);
     int64_t n_truncated = 0;
-    double part = 0;
     tp_status status = ask_rows(eval, asking, set, n, (int32_t *[TP_N_READINGS]){[TP_READ_SCORE] = labels}, scores,
-                                &n_truncated, &part, false);
+                                &n_truncated, NULL, false);
     tp_free(labels);
     return status;
 }
@@ -230,7 +229,7 @@ static tp_status ask_measured(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
                               const int64_t *items, int64_t n, double *ms) {
     int32_t labels[TP_ASK_BATCH], *wanted[TP_N_READINGS] = {NULL};
     int64_t ignored = 0;
-    questions q = {.part = 0};
+    questions q = {.marks = NULL};
     tp_kv_cache *head;
     wanted[reading] = labels;
     double began = tp_now();
@@ -303,13 +302,12 @@ static tp_status take_times(tp_eval *eval, const tp_asking *a, tp_method_result 
     return status;
 }
 
-/* What free answers are worth in part: the mean that stands beside the share of right ones. */
-static void note_parts(const tp_eval *eval, double part, size_t n, tp_method_result *result) {
-    static const char *const names[] = {[TP_ANSWER_WORDS] = "F1", [TP_ANSWER_CODE] = "digits right"};
-    if (eval->task->kind != TP_TASK_TEXT || eval->task->answer_form == TP_ANSWER_NUMBER || n == 0) return;
-    char *older = result->note;
-    result->note = tp_format("%s %.1f %%%s%s", names[eval->task->answer_form], 100 * part / (double)n,
-                             older ? "; " : "", older ? older : "");
+/* What free answers show, in front of what is noted already. */
+static void note_marks(const tp_eval *eval, const tp_free_marks *marks, tp_method_result *result) {
+    char *note = tp_free_marks_note(marks, eval->task), *older = result->note;
+    if (note == NULL) return;
+    result->note = tp_format("%s%s%s", note, older ? "; " : "", older ? older : "");
+    tp_free(note);
     tp_free(older);
 }
 
@@ -318,16 +316,19 @@ tp_status tp_ask_all(tp_eval *eval, const tp_asking *asking, tp_method_result *r
     bool once = asking->constant && eval->task->kind == TP_TASK_CLASSES;
     size_t n = eval->task->test.n, asked = once && n > 0 ? 1 : n;
     int32_t *labels[TP_N_READINGS] = {NULL};
-    double part = 0;
+    tp_free_marks marks = {0};
     for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++) {
         if (!takes_reading(eval, r)) continue;
         result->readings[r].predictions = tp_predictions_new(n);
         labels[r] = result->readings[r].predictions.labels;
     }
     tp_progress_begin(eval->progress, eval->doing, (double)asked, "texts", NULL);
-    TP_TRY(ask_rows(eval, asking, &eval->task->test, asked, labels, asking->scores, &result->n_truncated, &part, true));
+    tp_status status =
+        ask_rows(eval, asking, &eval->task->test, asked, labels, asking->scores, &result->n_truncated, &marks, true);
+    if (status == TP_OK) note_marks(eval, &marks, result);
+    tp_free_marks_free(&marks);
+    TP_TRY(status);
     tp_progress_end(eval->progress);
-    note_parts(eval, part, asked, result);
     for (tp_reading r = TP_READ_SCORE; r < TP_N_READINGS; r++)
         for (size_t i = asked; labels[r] && i < n; i++) labels[r][i] = labels[r][0];
     return n > 0 && !asking->untimed ? take_times(eval, asking, result) : TP_OK;

@@ -92,13 +92,25 @@ static void add_row(tp_sheet *s, const tp_report_group *g, const tp_report_run *
     percent(s, f.shuffled);
     percent(s, f.majority);
     percent(s, f.words);
+    const tp_method_result *bridge = tp_results_get(g->results[0], &tp_method_bridge);
+    tp_sheet_text(s, "%s", g->results[0]->free_answers && bridge->note ? bridge->note : "");
     tp_sheet_text(s, "%s", f.warning ? f.warning : "");
 }
 
 bool tp_section_phases(tp_doc *doc, const tp_report_view *view) {
-    static const char *const columns[] = {"<recipe",   "<task",       "=they reported", "=their verdict",
-                                          "<ours",     ">right",      ">from",          ">to",
-                                          ">shuffled", ">one answer", ">words alone",   "=the detectors' last word"};
+    static const char *const columns[] = {"<recipe",
+                                          "<task",
+                                          "=they reported",
+                                          "=their verdict",
+                                          "<ours",
+                                          ">right",
+                                          ">from",
+                                          ">to",
+                                          ">shuffled",
+                                          ">one answer",
+                                          ">words alone",
+                                          "=of free answers",
+                                          "=the detectors' last word"};
     size_t start = doc->n, i, k;
     json_t *suite, *member;
     tp_doc_section(doc, "phases", "Experiments of others, made again");
