@@ -69,6 +69,27 @@ static void eval_prints_its_own_table_and_keeps_it(void **state) {
     json_decref(value);
 }
 
+/* In a suite a LatentWire stands among the others: all receivers together are its bridge. */
+static void suites_know_it(void **state) {
+    (void)state;
+    char *path = tp_path_join(dir, "suite.json");
+    const char suite[] = "{\"recipes\": [\"named.json\"], \"seeds\": [1, 2], \"methods\": [\"majority\", \"receiver\", "
+                         "\"bridge\", \"zero\", \"shuffled\", \"alone\", \"sender\"], \"evaluation\": {\"timed\": 0}}";
+    check_ok(tp_write_file(path, suite, strlen(suite)));
+    free(path);
+    char section[9000];
+    snprintf(section, sizeof section, "\"encoder\": \"bytes\", \"receivers\": [\"%s/receiver\", \"%s/sender\"]", dir,
+             dir);
+    write_recipe("named.json", section);
+    expect_success("", "suite @/suite.json --out @/suite --quiet", "2");
+    outcome o = telepathy("", "runs show @/suite named-1");
+    static const char *const words[] = {"bridge: receivers weigh", "shuffled source", "zero packet", "receiver alone"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (o.code != 0 || strstr(o.out, words[i]) == NULL)
+            fail_msg("code %d, no `%s` in\n%s%s", o.code, words[i], o.out, o.err);
+    expect_success("", "suite @/suite.json --out @/suite --quiet", "2"); /* all is there */
+}
+
 static void mistakes_get_one_sentence(void **state) {
     (void)state;
     expect_failure("", "train --recipe @/decoder.json --out @/x --quiet", 1, "no receivers: give --receiver A,B");
@@ -85,6 +106,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_finished_run_is_not_trained_again),
         cmocka_unit_test(eval_prints_its_own_table_and_keeps_it),
+        cmocka_unit_test(suites_know_it),
         cmocka_unit_test(mistakes_get_one_sentence),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

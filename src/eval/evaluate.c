@@ -3,6 +3,8 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "eval/latentwire_eval.h"
+#include "latentwire/checkpoint.h"
 
 #include <math.h>
 #include <string.h>
@@ -89,6 +91,10 @@ static tp_status check_labels(const tp_relay *relay, const tp_task *task, const 
 /* Evaluates one run; `kept` carries on what runs of a recipe share. */
 static tp_status run_one(const tp_evaluate_options *o, const char *folder, tp_kept *kept, const tp_results *first,
                          tp_results **out) {
+    if (tp_latentwire_is(folder)) {
+        *out = tp_latentwire_run_results(o, folder);
+        return *out ? TP_OK : tp_last_status();
+    }
     tp_relay *relay = tp_relay_load(folder, o->sender, o->receiver);
     if (relay == NULL) return tp_last_status();
     tp_status status = check_labels(relay, o->task, folder);

@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "base/table.h"
+#include "eval/evaluate.h"
 #include "latentwire/group.h"
 
 #include <jansson.h>
@@ -26,6 +27,12 @@ json_t *tp_latentwire_evaluate(const tp_latentwire_eval_options *options);
 
 /* What an earlier evaluation wrote. NULL on error. */
 json_t *tp_latentwire_eval_load(const char *run);
+
+/* The same as the results of a run among others, for suites: in place of the bridge stand all receivers together, with
+ * their shuffled source; the opponent that reads the text, and the zero packet, are the best single receiver's. Methods
+ * that need a sender or a bridge get a note instead. Also writes the run's eval.json. The options' models are not used:
+ * the run's recipe names them. NULL on error. */
+tp_results *tp_latentwire_run_results(const tp_evaluate_options *options, const char *run);
 
 /* The table for people; freed by the caller. */
 char *tp_latentwire_eval_table(const json_t *found, tp_table_style style);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "eval/evaluate.h"
 #include "eval/suite_parts.h"
+#include "latentwire/train.h"
 #include "tensor/kernels.h"
 #include "train/trainer.h"
 
@@ -82,6 +83,10 @@ static char *describe_machine(void) {
 
 /* ---- training ---- */
 
+tp_status tp_suite_train_recipe(const tp_train_options *options, tp_train_result *result) {
+    return options->recipe->latentwire ? tp_latentwire_train_recipe(options, result) : tp_train(options, result);
+}
+
 tp_status tp_suite_train(void *context, tp_progress *progress, const volatile sig_atomic_t *stop) {
     const tp_suite_job *job = context;
     const tp_suite_place *place = &job->plan->places[job->place];
@@ -89,16 +94,16 @@ tp_status tp_suite_train(void *context, tp_progress *progress, const volatile si
     write_now(started);
     double began = tp_now();
     tp_train_result result;
-    tp_status status = tp_train(&(tp_train_options){.recipe = place->recipe,
-                                                    .sender = place->sender,
-                                                    .receiver = place->receiver,
-                                                    .task = place->task,
-                                                    .out = folder,
-                                                    .save_every = SAVE_EVERY,
-                                                    .max_cache = job->max_cache,
-                                                    .stop = stop,
-                                                    .progress = progress},
-                                &result);
+    tp_status status = tp_suite_train_recipe(&(tp_train_options){.recipe = place->recipe,
+                                                                 .sender = place->sender,
+                                                                 .receiver = place->receiver,
+                                                                 .task = place->task,
+                                                                 .out = folder,
+                                                                 .save_every = SAVE_EVERY,
+                                                                 .max_cache = job->max_cache,
+                                                                 .stop = stop,
+                                                                 .progress = progress},
+                                             &result);
     bool worked = status == TP_OK || status == TP_ERR_CANCELLED;
     char *sentence = status == TP_OK ? NULL : tp_strdup(tp_last_error());
     if (worked && tp_is_dir(folder)) {

@@ -3,6 +3,7 @@
 #define TP_EVAL_SUITE_PARTS_H
 
 #include "eval/suite.h"
+#include "train/trainer.h"
 
 typedef struct tp_planned_model {
     char *path;
@@ -41,6 +42,8 @@ typedef struct tp_suite_job {
 } tp_suite_job;
 
 tp_status tp_suite_train(void *job, tp_progress *progress, const volatile sig_atomic_t *stop);
+/* Trains what the options' recipe describes: a bridge, or one latent for the receivers that it names. */
+tp_status tp_suite_train_recipe(const tp_train_options *options, tp_train_result *result);
 tp_status tp_suite_evaluate(void *job, tp_progress *progress, const volatile sig_atomic_t *stop);
 
 /* How a suite evaluates, as runs.settings says it; the caller frees it. */

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "latentwire/checkpoint.h"
 #include "train/experiment.h"
 
 #include <math.h>
@@ -129,6 +130,7 @@ static bool complete(const tp_suite *suite, const tp_task *task, const tp_run_en
 static tp_place_state state_of(const tp_suite_plan *plan, const char *name) {
     char *folder = tp_path_join(plan->out, name);
     bool bridge = has_file(folder, "adapter_model.safetensors") && has_file(folder, "adapter_config.json");
+    bridge = bridge || (has_file(folder, "latentwire.safetensors") && tp_latentwire_is(folder));
     tp_place_state state = bridge && has_file(folder, "train.json") ? TP_PLACE_TRAINED
                            : has_file(folder, "state.safetensors")  ? TP_PLACE_STARTED
                                                                     : TP_PLACE_NEW;
@@ -192,8 +194,14 @@ static tp_status plan_place(tp_suite_plan *plan, size_t i) {
     plan->known[i] = (tp_known_times){NAN, NAN};
     tp_recipe *recipe = tp_recipe_from_json(cell->recipe, cell->name);
     if (recipe == NULL) return tp_last_status();
-    place->sender = load_model(plan, recipe->models.sender, "sender");
-    place->receiver = place->sender ? load_model(plan, recipe->models.receiver, "receiver") : NULL;
+    const char *sender = recipe->models.sender, *receiver = recipe->models.receiver;
+    if (recipe->latentwire &&
+        recipe->latentwire->n_receivers > 0) { /* it names its receivers, and may need no sender */
+        receiver = recipe->latentwire->receivers[0];
+        if (!tp_latentwire_taps(recipe->latentwire)) sender = receiver;
+    }
+    place->sender = load_model(plan, sender, "sender");
+    place->receiver = place->sender ? load_model(plan, receiver, "receiver") : NULL;
     place->task = place->receiver ? load_task(plan, recipe) : NULL;
     if (place->task == NULL) {
         tp_recipe_free(recipe);

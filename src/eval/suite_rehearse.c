@@ -62,13 +62,13 @@ static tp_status time_training(const rehearsal *r, const tp_task *task, int64_t 
     char *out = tp_path_join(r->folder, name);
     tp_train_result result;
     double began = tp_now();
-    tp_status status = tp_train(&(tp_train_options){.recipe = recipe,
-                                                    .sender = r->place->sender,
-                                                    .receiver = r->place->receiver,
-                                                    .task = task,
-                                                    .out = out,
-                                                    .stop = stop},
-                                &result);
+    tp_status status = tp_suite_train_recipe(&(tp_train_options){.recipe = recipe,
+                                                                 .sender = r->place->sender,
+                                                                 .receiver = r->place->receiver,
+                                                                 .task = task,
+                                                                 .out = out,
+                                                                 .stop = stop},
+                                             &result);
     *seconds = tp_now() - began;
     tp_free(out);
     tp_recipe_free(recipe);

@@ -258,3 +258,11 @@ tp_status tp_latentwire_train(const tp_train_options *options, const tp_latentwi
     tp_latentwire_group_free(r.group);
     return status;
 }
+
+tp_status tp_latentwire_train_recipe(const tp_train_options *options, tp_train_result *result) {
+    tp_latentwire_models models;
+    TP_TRY(tp_latentwire_load_models(options->recipe, &models));
+    tp_status status = tp_latentwire_train(options, &models, result);
+    tp_latentwire_free_models(&models);
+    return status;
+}

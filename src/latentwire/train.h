@@ -11,4 +11,7 @@
 tp_status tp_latentwire_train(const tp_train_options *options, const tp_latentwire_models *models,
                               tp_train_result *result);
 
+/* The same with the models that the options' recipe names, loaded for it. */
+tp_status tp_latentwire_train_recipe(const tp_train_options *options, tp_train_result *result);
+
 #endif
