@@ -60,24 +60,7 @@ static int tear_down(void **state) {
 }
 
 static tp_status train(const char *name, const char *changes, int64_t stop_at, tp_train_result *result) {
-    char *out = tp_path_join(stage.dir, name);
-    tp_recipe *recipe = tiny_recipe(changes);
-    tiny_watcher watcher = {.stop_at = stop_at};
-    tp_progress *progress = tiny_progress(&watcher);
-    tp_status status = tp_train(&(tp_train_options){.recipe = recipe,
-                                                    .sender = stage.sender,
-                                                    .receiver = stage.receiver,
-                                                    .task = haystack,
-                                                    .out = out,
-                                                    .save_every = 12,
-                                                    .stop = &watcher.stop,
-                                                    .progress = progress},
-                                result);
-    tp_progress_free(progress);
-    tp_str_free(&watcher.said);
-    tp_recipe_free(recipe);
-    free(out);
-    return status;
+    return tiny_train(&stage, haystack, name, changes, stop_at, result);
 }
 
 /* Each segment's states are those of its tokens read alone, and the tokens are the text's own with a BOS before each.
@@ -160,14 +143,7 @@ static void it_finds_what_stands_anywhere(void **state) {
 
 static void it_goes_on_bit_by_bit(void **state) {
     (void)state;
-    tp_train_result result;
-    check_ok(train("whole", two_stages, 0, &result));
-    assert_int_equal(train("stopped", two_stages, 11, &result), TP_ERR_CANCELLED);
-    check_ok(train("stopped", two_stages, 0, &result));
-    char *a = tp_path_join(stage.dir, "whole"), *b = tp_path_join(stage.dir, "stopped");
-    assert_true(tiny_same_folders(a, b));
-    free(a);
-    free(b);
+    tiny_check_resume(&stage, haystack, two_stages);
 }
 
 /* Families may be nested whatever they are; a batch is its texts one by one; and gradients reach both stages. */

@@ -186,24 +186,7 @@ static int tear_down(void **state) {
 static const char kv[] = "{\"bridge\": {\"injection\": \"kv\"}}";
 
 static tp_status train(const char *name, const char *changes, int64_t stop_at, tp_train_result *result) {
-    char *out = tp_path_join(stage.dir, name);
-    tp_recipe *recipe = tiny_recipe(changes);
-    tiny_watcher watcher = {.stop_at = stop_at};
-    tp_progress *progress = tiny_progress(&watcher);
-    tp_status status = tp_train(&(tp_train_options){.recipe = recipe,
-                                                    .sender = stage.sender,
-                                                    .receiver = stage.receiver,
-                                                    .task = stage.task,
-                                                    .out = out,
-                                                    .save_every = 12,
-                                                    .stop = &watcher.stop,
-                                                    .progress = progress},
-                                result);
-    tp_progress_free(progress);
-    tp_str_free(&watcher.said);
-    tp_recipe_free(recipe);
-    free(out);
-    return status;
+    return tiny_train(&stage, stage.task, name, changes, stop_at, result);
 }
 
 static tp_relay *load_relay(const char *name) {
@@ -226,15 +209,7 @@ static void it_learns(void **state) {
 
 static void it_goes_on_bit_by_bit(void **state) {
     (void)state;
-    tp_train_result result;
-    check_ok(train("whole", kv, 0, &result));
-    assert_int_equal(train("stopped", kv, 11, &result), TP_ERR_CANCELLED);
-    assert_int_equal(train("stopped", kv, 27, &result), TP_ERR_CANCELLED);
-    check_ok(train("stopped", kv, 0, &result));
-    char *a = tp_path_join(stage.dir, "whole"), *b = tp_path_join(stage.dir, "stopped");
-    assert_true(tiny_same_folders(a, b));
-    free(a);
-    free(b);
+    tiny_check_resume(&stage, stage.task, kv);
 }
 
 /* A control's packet, and one text by itself, have the width of all layers' keys and values. */

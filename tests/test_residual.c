@@ -25,37 +25,9 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static tp_status train(const char *name, int64_t stop_at) {
-    char *out = tp_path_join(stage.dir, name);
-    tp_recipe *recipe = tiny_recipe(residual);
-    tiny_watcher watcher = {.stop_at = stop_at};
-    tp_progress *progress = tiny_progress(&watcher);
-    tp_train_result result;
-    tp_status status = tp_train(&(tp_train_options){.recipe = recipe,
-                                                    .sender = stage.sender,
-                                                    .receiver = stage.receiver,
-                                                    .task = stage.task,
-                                                    .out = out,
-                                                    .save_every = 12,
-                                                    .stop = &watcher.stop,
-                                                    .progress = progress},
-                                &result);
-    tp_progress_free(progress);
-    tp_str_free(&watcher.said);
-    tp_recipe_free(recipe);
-    free(out);
-    return status;
-}
-
 static void it_goes_on_bit_by_bit(void **state) {
     (void)state;
-    check_ok(train("whole", 0));
-    assert_int_equal(train("stopped", 11), TP_ERR_CANCELLED);
-    check_ok(train("stopped", 0));
-    char *a = tp_path_join(stage.dir, "whole"), *b = tp_path_join(stage.dir, "stopped");
-    assert_true(tiny_same_folders(a, b));
-    free(a);
-    free(b);
+    tiny_check_resume(&stage, stage.task, residual);
 }
 
 /* Rows of zeros among the text's own, laid out by hand. */
@@ -91,7 +63,8 @@ static void zeros_by_hand(const tp_relay *relay, int32_t *best) {
 
 static void it_evaluates_and_counts_the_text(void **state) {
     (void)state;
-    check_ok(train("whole", 0));
+    tp_train_result trained;
+    check_ok(tiny_train(&stage, stage.task, "whole", residual, 0, &trained));
     bool wanted[TP_MOST_METHODS] = {false};
     for (int m = 0; tp_methods[m]; m++)
         wanted[m] = tp_methods[m]->group == TP_GROUP_BRIDGE || tp_methods[m]->group == TP_GROUP_CONTROL ||

@@ -86,11 +86,48 @@ static inline tp_progress *tiny_progress(tiny_watcher *w) {
     return tp_progress_new((tp_progress_sink){.write = tiny_watch, .context = w, .clock = tiny_clock});
 }
 
+/* Trains on the stage's models and a task in its folder `name`, with a recipe changed by the JSON text, up to a step
+ * (0: to the end). */
+static inline tp_status tiny_train(const tiny_stage *stage, const tp_task *task, const char *name, const char *changes,
+                                   int64_t stop_at, tp_train_result *result) {
+    char *out = tp_path_join(stage->dir, name);
+    tp_recipe *recipe = tiny_recipe(changes);
+    tiny_watcher watcher = {.stop_at = stop_at};
+    tp_progress *progress = tiny_progress(&watcher);
+    tp_status status = tp_train(&(tp_train_options){.recipe = recipe,
+                                                    .sender = stage->sender,
+                                                    .receiver = stage->receiver,
+                                                    .task = task,
+                                                    .out = out,
+                                                    .save_every = 12,
+                                                    .stop = &watcher.stop,
+                                                    .progress = progress},
+                                result);
+    tp_progress_free(progress);
+    tp_str_free(&watcher.said);
+    tp_recipe_free(recipe);
+    free(out);
+    return status;
+}
+
 /* Whether two folders hold the same files with the same bytes. */
 static inline bool tiny_same_folders(const char *a, const char *b) {
     char command[9000];
     snprintf(command, sizeof command, "diff -r '%s' '%s' >&2", a, b);
     return system(command) == 0;
+}
+
+/* A run that is stopped twice ends with the bytes of one that is not. */
+static inline void tiny_check_resume(const tiny_stage *stage, const tp_task *task, const char *changes) {
+    tp_train_result result;
+    check_ok(tiny_train(stage, task, "whole", changes, 0, &result));
+    assert_int_equal(tiny_train(stage, task, "stopped", changes, 11, &result), TP_ERR_CANCELLED);
+    assert_int_equal(tiny_train(stage, task, "stopped", changes, 27, &result), TP_ERR_CANCELLED);
+    check_ok(tiny_train(stage, task, "stopped", changes, 0, &result));
+    char *a = tp_path_join(stage->dir, "whole"), *b = tp_path_join(stage->dir, "stopped");
+    assert_true(tiny_same_folders(a, b));
+    free(a);
+    free(b);
 }
 
 #endif

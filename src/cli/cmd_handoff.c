@@ -13,9 +13,6 @@
 
 enum { MOST_RUNS = 16 };
 
-static const char *const types[] = {"f16", "f32", "bf16", "int8", "int4", NULL};
-static const tp_dtype dtypes[] = {TP_F16, TP_F32, TP_BF16, TP_I8, TP_I4};
-
 /* What was loaded: a model that several runs name is loaded once. */
 typedef struct {
     tp_lm *models[2 * MOST_RUNS];
@@ -114,7 +111,7 @@ static void print(const stage *s, const char *const *runs, size_t first, const a
 }
 
 static tp_status hand_over(tp_args *args, const stage *s, const char *const *runs, const tp_str *text) {
-    tp_dtype type = dtypes[tp_args_choice(args, "packet")];
+    tp_dtype type = tp_args_packet(args);
     bool broadcast = tp_args_flag(args, "broadcast");
     size_t first = broadcast ? 0 : s->n - 1; /* a chain has one answer, the last receiver's */
     answer answers[MOST_RUNS] = {{0}};
@@ -176,11 +173,7 @@ const tp_command tp_cmd_handoff = {
              .help = "folders of trained bridges, in the order of the chain"},
             {.name = "text", .type = TP_OPT_TEXT, .value = "TEXT", .help = "the text (default: stdin)"},
             {.name = "broadcast", .type = TP_OPT_FLAG, .help = "one sender, many receivers, instead of a chain"},
-            {.name = "packet",
-             .type = TP_OPT_CHOICE,
-             .choices = types,
-             .fallback = "f16",
-             .help = "type of the numbers that cross"},
+            TP_OPTION_PACKET,
             TP_OPTION_JSON,
             {0},
         },

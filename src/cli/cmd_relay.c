@@ -130,9 +130,6 @@ static void print_json(const tp_relay *relay, const tp_single *s, size_t n, bool
     tp_free(written);
 }
 
-static const char *const types[] = {"f16", "f32", "bf16", "int8", "int4", NULL};
-static const tp_dtype dtypes[] = {TP_F16, TP_F32, TP_BF16, TP_I8, TP_I4};
-
 /* The receiver's end alone, from the packet in a file. */
 static tp_status receive(tp_args *args, const tp_relay *relay, const tp_str *text, tp_single *single) {
     const char *path = tp_args_text(args, "read");
@@ -148,9 +145,8 @@ static tp_status relay_text(tp_args *args, const tp_str *text, const tp_lm *send
     tp_relay *relay = tp_relay_load(tp_args_text(args, "RUN"), sender, receiver);
     if (relay == NULL) return tp_last_status();
     tp_single single = {0};
-    tp_status status =
-        sender ? tp_single_run_as(relay, NULL, dtypes[tp_args_choice(args, "packet")], text->data, text->len, &single)
-               : receive(args, relay, text, &single);
+    tp_status status = sender ? tp_single_run_as(relay, NULL, tp_args_packet(args), text->data, text->len, &single)
+                              : receive(args, relay, text, &single);
     if (status == TP_OK && tp_args_given(args, "write"))
         status = tp_write_file(tp_args_text(args, "write"), single.bytes, single.packet.total);
     if (status == TP_OK) {
@@ -220,11 +216,7 @@ const tp_command tp_cmd_relay = {
             {.name = "verbose",
              .type = TP_OPT_FLAG,
              .help = "all labels, and the vocabulary's tokens nearest to each soft token"},
-            {.name = "packet",
-             .type = TP_OPT_CHOICE,
-             .choices = types,
-             .fallback = "f16",
-             .help = "type of the numbers that cross"},
+            TP_OPTION_PACKET,
             {.name = "write", .type = TP_OPT_PATH, .value = "FILE", .help = "write the packet to this file, too"},
             {.name = "read",
              .type = TP_OPT_PATH,

@@ -2,6 +2,7 @@
 #ifndef TP_CLI_EXPERIMENT_H
 #define TP_CLI_EXPERIMENT_H
 
+#include "base/dtype.h"
 #include "cli/command.h"
 #include "train/experiment.h"
 
@@ -25,6 +26,15 @@
         .name = "steps", .type = TP_OPT_INT, .value = "N", .min = 1, .max = 1e9,                                       \
         .help = "updates (default: the recipe's)"                                                                      \
     }
+
+#define TP_OPTION_PACKET                                                                                               \
+    {                                                                                                                  \
+        .name = "packet", .type = TP_OPT_CHOICE, .choices = tp_packet_type_names, .fallback = "f16",                   \
+        .help = "type of the numbers that cross"                                                                       \
+    }
+
+extern const char *const tp_packet_type_names[];
+tp_dtype tp_args_packet(const tp_args *args); /* what --packet says */
 
 /* Takes over what both `demo` and `train` let the command line say: models, data, seed, steps. */
 void tp_args_override(const tp_args *args, tp_recipe *recipe);
