@@ -307,7 +307,7 @@ static void gradients_agree_with_central_differences(void **state) {
             float *values = tp_weight_values(w), *before = tp_alloc((size_t)(w->rows * w->cols) * sizeof(float));
             memcpy(before, values, (size_t)(w->rows * w->cols) * sizeof(float));
             double sides[2], h = fmin(4e-3, 0.05 / length); /* steep where the numbers are small: the queries */
-            for (int side = 0; side < 2; side++) { /* along the gradient: the slope is its length */
+            for (int side = 0; side < 2; side++) {          /* along the gradient: the slope is its length */
                 for (int64_t i = 0; i < w->rows * w->cols; i++)
                     values[i] = before[i] + (float)((side ? h : -h) * w->grad[i] / length);
                 sides[side] = loss_now(&s, tape);
