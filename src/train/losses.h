@@ -1,4 +1,4 @@
-/* The losses that are more than one op, one idea a file; tp_objective puts them together. For the objective only. */
+/* The losses that are more than one op, one idea a file; tp_objective puts them together. For objectives only. */
 #ifndef TP_TRAIN_LOSSES_H
 #define TP_TRAIN_LOSSES_H
 
