@@ -112,7 +112,7 @@ static double scale_of(const rehearsal *r, const tp_task *task, const tp_method 
 /* What is spent on all updates, and on the rest, which is mostly asking about the test rows. */
 static double sweep_seconds(const rehearsal *r, const tp_task *task, double few, double more) {
     int64_t updates = r->suite->prompt_steps, own = r->place->recipe->optimiser.steps;
-    if (updates <= 0 || updates > own) updates = own;
+    if (updates <= 0 || (updates > own && own > 0)) updates = own; /* a solved bridge has none of its own */
     double each = fmax(more - few, 0) / (LONG_SWEEP - SHORT_SWEEP), rest = fmax(few - SHORT_SWEEP * each, 0);
     return each * (double)updates + rest * (double)r->place->task->test.n / (double)task->test.n;
 }

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { N_VALIDATIONS = 8 };
+enum { N_VALIDATIONS = 8, USUAL_UPDATES = 1000 };
 
 /* An opponent has no bridge, hence none of the losses and regimes of one: the likelihood of the answers is left. */
 static void keep_losses_of_answers(tp_recipe *recipe) {
@@ -127,6 +127,7 @@ static tp_status sweep(tp_tuning *t, int64_t steps, int *rate, int *start) {
 tp_status tp_tuning_run(tp_tuning *t, tp_method_result *result) {
     tp_eval *eval = t->eval;
     int64_t steps = t->recipe.optimiser.steps;
+    if (steps == 0) steps = USUAL_UPDATES; /* a bridge that was solved for takes none; its opponent needs some */
     if (eval->prompt_steps > 0 && eval->prompt_steps < steps) steps = eval->prompt_steps;
     int64_t trial = steps / 4 > 0 ? steps / 4 : 1, n_trials = t->n_rates + t->n_starts - 1;
     bool known = eval->chosen >= 0 && eval->chosen < t->n_rates * t->n_starts; /* false for NAN */
