@@ -5,8 +5,8 @@
  * same bytes. In the folder:
  *     adapter_config.json, adapter_model.safetensors   the best bridge so far (bridge/checkpoint.h)
  *     state.safetensors                                parameters, optimiser moments and counters at the last save
- *     log.jsonl                                        a line per validation, quick look and warning, and every 50
- * steps train.json                                       the outcome; there only when the run is finished
+ *     log.jsonl                                        a line per validation, quick look, warning, and every 50 steps
+ *     train.json                                       the outcome; there only when the run is finished
  *     states-train.cache, states-valid.cache           the sender's states, if the recipe keeps them on disk
  * docs/training.md says more. */
 #ifndef TP_TRAIN_TRAINER_H
