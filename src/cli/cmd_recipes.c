@@ -103,7 +103,8 @@ static tp_status list_recipes(const tp_recipe_list *list, bool json, bool markdo
         const tp_recipe_comment *c = &r->comment;
         char *losses = losses_of(r);
         tp_table_cell(t, markdown ? "`%s`" : "%s", list->items[i].name);
-        tp_table_cell(t, "%s", r->latentwire ? "latentwire" : r->bridge.kind);
+        tp_table_cell(t, "%s%s", r->latentwire ? "latentwire" : r->bridge.kind,
+                      r->bridge.injection == TP_INJECT_KV ? ", kv" : "");
         tp_table_cell(t, "%s", losses);
         tp_table_cell(t, "%s", r->task.name ? r->task.name : "");
         if (markdown) tp_table_cell(t, "%s", c->did ? c->did : "");
