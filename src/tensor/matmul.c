@@ -79,11 +79,12 @@ static void one_output(float *y, const float *x, int64_t m, const tp_weight *w, 
 
 /* The outputs of n weights, of plain types and as many columns, lie in one row of work: handing work to threads costs
  * as much as a small product. Memory bounds this, so that rounding operands would gain nothing: both modes are exact
- * here. */
+ * here. Threads take what comes next: of two halves the one on the slower core would be waited for (docs/speed.md). */
 static void few_rows(float *const *y, const float *x, int64_t m, const tp_weight *const *w, int n) {
+    enum { PARTS = 32 };
     int64_t outputs = 0;
     for (int i = 0; i < n; i++) outputs += w[i]->rows;
-#pragma omp parallel for if (outputs * w[0]->cols > 1 << 15)
+#pragma omp parallel for schedule(dynamic, outputs / PARTS + 1) if (outputs * w[0]->cols > 1 << 15)
     for (int64_t o = 0; o < outputs; o++) {
         int i = 0;
         int64_t j = o;
