@@ -170,9 +170,11 @@ static tp_status make_schema(tp_registry *r) {
 
 static tp_status check_schema(tp_registry *r) {
     int64_t application = 0, version = 0, tables = 0;
-    TP_TRY(read_number(r, "PRAGMA application_id", &application));
-    TP_TRY(read_number(r, "PRAGMA user_version", &version));
-    TP_TRY(read_number(r, "SELECT count(*) FROM sqlite_schema", &tables));
+    TP_TRY(execute(r, "BEGIN")); /* all three at one moment: another process may be making the schema */
+    tp_status status = read_number(r, "PRAGMA application_id", &application);
+    if (status == TP_OK) status = read_number(r, "PRAGMA user_version", &version);
+    if (status == TP_OK) status = read_number(r, "SELECT count(*) FROM sqlite_schema", &tables);
+    TP_TRY(tp_db_end(r, status));
     if (application == 0 && version == 0 && tables == 0) return make_schema(r);
     if (application != APPLICATION)
         return tp_fail(TP_ERR_FORMAT, "%s is a database of some other program, and no registry of runs", r->path);
