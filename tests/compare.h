@@ -5,9 +5,20 @@
 #include "check.h"
 
 #include "autograd/ops.h"
+#include "base/mem.h"
+#include "base/str.h"
 #include "lm/safetensors.h"
 
 #include <math.h>
+
+/* The fixture, tests/fixtures/NAME; for a program's set-up: NULL, and a sentence, if it cannot be opened. */
+static inline tp_safetensors *compare_open(const char *name) {
+    char *path = tp_format("%s/tests/fixtures/%s", TP_SOURCE_DIR, name);
+    tp_safetensors *st = tp_safetensors_open(path);
+    if (st == NULL) fprintf(stderr, "%s\n", tp_last_error());
+    tp_free(path);
+    return st;
+}
 
 /* The f32 tensor of that name, which must have `n` numbers. */
 static inline const float *compare_numbers(const tp_safetensors *st, const char *name, int64_t n) {

@@ -1,22 +1,8 @@
 /* The deliberate faults of the early phases: training says in words what is wrong with each, in its progress and in its
  * log, and says nothing of a healthy run. The thresholds of the older detectors are tested in test_train.c. */
-#include "tiny_training.h"
+#include "tiny_stage.h"
 
 #include "train/detectors.h"
-
-static tiny_stage stage;
-
-static int set_up(void **state) {
-    (void)state;
-    stage = tiny_stage_make();
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    tiny_stage_free(&stage);
-    return 0;
-}
 
 /* What a run says; to be freed. Its log is `log`, in the stage's folder. */
 static char *words_of_run(const char *changes, char **log) {

@@ -1,25 +1,11 @@
 /* Training bridges with losses of their own: they learn the task, say how many codes they use in the log, in train.json
  * (as counted here once more) and in their card, and losses that they do not have are refused. */
-#include "tiny_training.h"
+#include "tiny_stage.h"
 
 #include "bridge/codes.h"
 #include "train/states.h"
 
 #include <math.h>
-
-static tiny_stage stage;
-
-static int set_up(void **state) {
-    (void)state;
-    stage = tiny_stage_make();
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    tiny_stage_free(&stage);
-    return 0;
-}
 
 static tp_status train(const char *name, const char *changes, tp_train_result *result) {
     tp_recipe *recipe = tiny_recipe(changes);

@@ -1,25 +1,11 @@
 /* train/ema: the average by its formula, and in training: it is what is validated and kept, it does not touch what is
  * learned, and a run killed half way ends with the same bytes. */
-#include "tiny_training.h"
+#include "tiny_stage.h"
 
 #include "lm/safetensors.h"
 #include "train/optimizer.h"
 
 #include <math.h>
-
-static tiny_stage stage;
-
-static int set_up(void **state) {
-    (void)state;
-    stage = tiny_stage_make();
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    tiny_stage_free(&stage);
-    return 0;
-}
 
 static void the_average_follows_its_formula(void **state) {
     (void)state;

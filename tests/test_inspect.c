@@ -1,6 +1,6 @@
 /* analysis/: what `telepathy inspect` says about a bridge between a tiny pair of models, part by part against the same
  * computed plainly. */
-#include "tiny_run.h"
+#include "tiny_finished_run.h"
 
 #include "analysis/documents.h"
 #include "analysis/inspect.h"

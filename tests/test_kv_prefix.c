@@ -1,7 +1,7 @@
 /* Injected keys and values: those of tokens that were read, put in as if a bridge had made them, give what reading
  * gives, for every family of decoders, on the tape and through the cache; gradients reach them; and a bridge that makes
  * them trains, resumes, is saved and loaded, and evaluates like any other. */
-#include "tiny_training.h"
+#include "tiny_stage.h"
 
 #include "base/mem.h"
 #include "bridge/kv_statistics.h"
@@ -168,20 +168,6 @@ static void answers_are_those_of_the_texts_read_whole(void **state) {
 }
 
 /* ---- a bridge that injects ---- */
-
-static tiny_stage stage;
-
-static int set_up(void **state) {
-    (void)state;
-    stage = tiny_stage_make();
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    tiny_stage_free(&stage);
-    return 0;
-}
 
 static const char kv[] = "{\"bridge\": {\"injection\": \"kv\"}}";
 

@@ -2,7 +2,7 @@
  * tools/reference/loss_reference.py in double precision. The losses are called as the objective calls them, on a
  * receiver that is nothing but a table of embeddings; their gradients through a whole receiver are in
  * test_objective_losses.c. */
-#include "check.h"
+#include "compare.h"
 
 #include "base/mem.h"
 #include "lm/safetensors.h"
@@ -237,8 +237,7 @@ static void rows_without_anything_to_find_do_not_count(void **state) {
 
 static int open_fixture(void **state) {
     (void)state;
-    file = tp_safetensors_open(TP_SOURCE_DIR "/tests/fixtures/bridge/objective.safetensors");
-    if (file == NULL) fprintf(stderr, "%s\n", tp_last_error());
+    file = compare_open("bridge/objective.safetensors");
     return file ? 0 : -1;
 }
 

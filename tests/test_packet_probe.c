@@ -1,6 +1,6 @@
 /* analysis/: what is read out of packets. Ridge regression against scikit-learn (tests/fixtures/analysis.safetensors),
  * information and words where the truth is known, and the document of a tiny run. */
-#include "tiny_run.h"
+#include "tiny_finished_run.h"
 
 #include "analysis/bag.h"
 #include "analysis/linear_map.h"

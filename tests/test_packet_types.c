@@ -1,7 +1,7 @@
 /* The bridge with packets of each type of numbers: what is evaluated is what packets carry, byte by byte and answer by
  * answer. */
 #define TINY_RUN_STEPS 60
-#include "tiny_run.h"
+#include "tiny_finished_run.h"
 
 #include "eval/evaluate.h"
 #include "eval/single.h"

@@ -1,6 +1,6 @@
 /* analysis/: texts altered as each kind says, by rule and by seed; methods measured on them; and a bridge asked about
  * another task. */
-#include "tiny_run.h"
+#include "tiny_finished_run.h"
 
 #include "analysis/alter.h"
 #include "analysis/perturb.h"

@@ -1,6 +1,6 @@
 /* Losses and the optimiser against PyTorch: tests/fixtures/bridge/losses.safetensors, made by
  * tools/reference/op_reference.py in double precision. What is left is the rounding of our f32. */
-#include "check.h"
+#include "compare.h"
 
 #include "autograd/ops.h"
 #include "lm/safetensors.h"
@@ -92,8 +92,7 @@ static void adamw_walks_as_pytorchs_does(void **state) {
 
 static int open_fixture(void **state) {
     (void)state;
-    file = tp_safetensors_open(TP_SOURCE_DIR "/tests/fixtures/bridge/losses.safetensors");
-    if (file == NULL) fprintf(stderr, "%s\n", tp_last_error());
+    file = compare_open("bridge/losses.safetensors");
     return file ? 0 : -1;
 }
 

@@ -1,7 +1,7 @@
 /* The residual form: a layout with {text} beside {soft}, in which the receiver reads the text as well. It trains,
  * resumes, evaluates and relays like any other; its bytes count the text; and a packet of zeros is the receiver that
  * reads the text with rows of zeros in the packet's place. */
-#include "tiny_training.h"
+#include "tiny_stage.h"
 
 #include "bridge/relay.h"
 #include "eval/evaluate.h"
@@ -10,20 +10,6 @@
 
 static const char layout[] = "{bos}{soft}{text}\n{primer}";
 static const char residual[] = "{\"layout\": \"{bos}{soft}{text}\\n{primer}\", \"primer\": \"Kind:\"}";
-
-static tiny_stage stage;
-
-static int set_up(void **state) {
-    (void)state;
-    stage = tiny_stage_make();
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    tiny_stage_free(&stage);
-    return 0;
-}
 
 static void it_goes_on_bit_by_bit(void **state) {
     (void)state;

@@ -3,21 +3,7 @@
 #ifndef TP_TESTS_TINY_RUNS_H
 #define TP_TESTS_TINY_RUNS_H
 
-#include "tiny_training.h"
-
-static tiny_stage stage;
-
-static inline int set_up(void **state) {
-    (void)state;
-    stage = tiny_stage_make();
-    return 0;
-}
-
-static inline int tear_down(void **state) {
-    (void)state;
-    tiny_stage_free(&stage);
-    return 0;
-}
+#include "tiny_stage.h"
 
 static inline const char *in_dir(const char *name) {
     static char path[4][4096];

@@ -1,7 +1,7 @@
 /* A finished run of a tiny pair of models, opened: what tests of analyses work on. The folder, models, task and relay
  * are the test program's globals from tiny_run_set_up to tiny_run_tear_down. */
-#ifndef TP_TESTS_TINY_RUN_H
-#define TP_TESTS_TINY_RUN_H
+#ifndef TP_TESTS_TINY_FINISHED_RUN_H
+#define TP_TESTS_TINY_FINISHED_RUN_H
 
 #include "tiny_pair.h"
 
