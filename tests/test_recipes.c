@@ -85,8 +85,9 @@ static void a_recipe_is_found_by_what_people_call_it(void **state) {
 
 static void every_shipped_suite_can_be_read(void **state) {
     (void)state;
-    static const char *const suites[] = {"phases", "latentwire", "ablation", "quantised"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const suites[] = {"phases", "latentwire", "ablation",  "controls", "demo",   "latency",
+                                         "layers", "paper",      "quantised", "reverse",  "tokens", "train-size"};
+    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
         char *path = tp_format("%s/recipes/suites/%s.json", TP_SOURCE_DIR, suites[i]);
         tp_suite *suite = tp_suite_load(path, NULL);
         check_not_null(suite);
