@@ -15,12 +15,12 @@
 /* Up to so many rows, a product is bound by reading the weight: our dot products read it in its storage type. */
 enum { FEW_ROWS = 3 };
 
-/* C[m,n] (+)= op(A) op(B), row-major, through oneDNN; A's rows are lda apart, C's ldc. Its only failure is a wrong
- * argument, a mistake of ours. */
+/* C[m,n] (+)= op(A) op(B), row-major, through oneDNN; rows of A, B and C are lda, ldb and ldc apart. Its only failure
+ * is a wrong argument, a mistake of ours. */
 static void sgemm(char ta, char tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-                  float beta, float *c, int64_t ldc) {
+                  int64_t ldb, float beta, float *c, int64_t ldc) {
     if (m == 0 || n == 0) return;
-    dnnl_status_t status = dnnl_sgemm(ta, tb, m, n, k, 1.0f, a, lda, b, tb == 'N' ? n : k, beta, c, ldc);
+    dnnl_status_t status = dnnl_sgemm(ta, tb, m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
     if (status != dnnl_success) {
         fprintf(stderr, "telepathy: oneDNN refused a product of %lld x %lld x %lld (status %d)\n", (long long)m,
                 (long long)n, (long long)k, (int)status);
@@ -39,10 +39,11 @@ static const float *operand(tp_math math, tp_arena *scratch, const float *x, int
     return rounded;
 }
 
-/* The same for a left operand [m, cols] that oneDNN turns: rows that lie whole pages apart share a few sets of the
- * cache, which halves its speed (a vocabulary of 4096 over 256 columns: 31 against 59 GFLOP/s). Those are spread. */
-static const float *turned_operand(tp_math math, tp_arena *scratch, const float *x, int64_t m, int64_t cols,
-                                   int64_t *stride) {
+/* The same for an operand [m, cols] of which oneDNN reads columns, since m is what is summed over: rows that lie whole
+ * pages apart share a few sets of the cache, which halves its speed (as the left one, a vocabulary of 4096 over 256
+ * columns: 31 against 59 GFLOP/s; as the right one, docs/speed.md). Those are spread. */
+static const float *summed_rows(tp_math math, tp_arena *scratch, const float *x, int64_t m, int64_t cols,
+                                int64_t *stride) {
     enum { PAGE = 1024, LINE = 16 }; /* numbers */
     *stride = cols;
     if (cols % PAGE != 0) return operand(math, scratch, x, m * cols);
@@ -214,7 +215,7 @@ static void tiled_matmul(tp_math math, tp_arena *scratch, float *y, const float 
     for (int64_t from = 0; from < w->rows; from += step) {
         int64_t n = w->rows - from < step ? w->rows - from : step;
         fill_tile(math, w, from, n, tile);
-        sgemm('N', 'T', m, n, w->cols, left, w->cols, tile, 0.0f, y + from, w->rows);
+        sgemm('N', 'T', m, n, w->cols, left, w->cols, tile, w->cols, 0.0f, y + from, w->rows);
     }
 }
 
@@ -232,7 +233,7 @@ static void tiled_input_grad(tp_math math, tp_arena *scratch, float *dx, const f
             int64_t n = w->rows - from < step ? w->rows - from : step;
 #pragma omp parallel for
             for (int64_t i = 0; i < n; i++) as_f32(math, w, from + i, at, width, tile + i * width);
-            sgemm('N', 'N', m, width, n, left + from, w->rows, tile, 1.0f, dx + at, w->cols);
+            sgemm('N', 'N', m, width, n, left + from, w->rows, tile, width, 1.0f, dx + at, w->cols);
         }
     }
 }
@@ -265,7 +266,7 @@ void tp_matmul(tp_math math, tp_arena *scratch, float *y, const float *x, int64_
             tiled_matmul(math, scratch, y, x, m, w);
         else if (!done)
             sgemm('N', 'T', m, w->rows, w->cols, operand(math, scratch, x, m * w->cols), w->cols,
-                  weight_operand(math, scratch, w), 0.0f, y, w->rows);
+                  weight_operand(math, scratch, w), w->cols, 0.0f, y, w->rows);
     }
     tp_arena_release(scratch, mark);
 }
@@ -292,7 +293,7 @@ void tp_matmul_input_grad(tp_math math, tp_arena *scratch, float *dx, const floa
         tiled_input_grad(math, scratch, dx, dy, m, w);
     else if (!done)
         sgemm('N', 'N', m, w->cols, w->rows, operand(math, scratch, dy, m * w->rows), w->rows,
-              weight_operand(math, scratch, w), 1.0f, dx, w->cols);
+              weight_operand(math, scratch, w), w->cols, 1.0f, dx, w->cols);
     tp_arena_release(scratch, mark);
 }
 
@@ -306,10 +307,10 @@ void tp_matmul_weight_grad(tp_math math, tp_arena *scratch, const float *dy, con
     bool done = native_bf16(math) &&
                 tp_onednn_product(&p, to_bf16(scratch, dy, m, w->rows), to_bf16(scratch, x, m, w->cols), w->grad);
     if (!done) {
-        int64_t stride;
-        const float *left = turned_operand(math, scratch, dy, m, w->rows, &stride);
-        sgemm('T', 'N', w->rows, w->cols, m, left, stride, operand(math, scratch, x, m * w->cols), 1.0f, w->grad,
-              w->cols);
+        int64_t lda, ldb;
+        const float *left = summed_rows(math, scratch, dy, m, w->rows, &lda);
+        const float *right = summed_rows(math, scratch, x, m, w->cols, &ldb);
+        sgemm('T', 'N', w->rows, w->cols, m, left, lda, right, ldb, 1.0f, w->grad, w->cols);
     }
     tp_arena_release(scratch, mark);
 }
