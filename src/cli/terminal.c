@@ -1,6 +1,8 @@
 /* The terminal. See terminal.h. */
 #include "cli/terminal.h"
 
+#include "base/signals.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -34,9 +36,7 @@ static void on_signal(int number) {
 }
 
 const volatile sig_atomic_t *tp_interrupt_catch(void) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    tp_on_signal(SIGINT, on_signal, true);
+    tp_on_signal(SIGTERM, on_signal, true);
     return &interrupted;
 }

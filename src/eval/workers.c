@@ -6,6 +6,7 @@
 
 #include "base/crowd.h"
 #include "base/mem.h"
+#include "base/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,8 +60,8 @@ static void be_worker(int fd, tp_work work, void *context, int threads, pid_t pa
 static void be_worker(int fd, tp_work work, void *context, int threads, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1); /* it died before it could be said */
-    struct sigaction term = {.sa_handler = on_term, .sa_flags = SA_RESTART}, ignore = {.sa_handler = SIG_IGN};
-    sigaction(SIGTERM, &term, NULL);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    tp_on_signal(SIGTERM, on_term, false);
     sigaction(SIGINT, &ignore, NULL); /* Ctrl-C goes to all; the parent says what is to be done */
     sigaction(SIGPIPE, &ignore, NULL);
     asked_to_stop = 0;
