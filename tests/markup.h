@@ -161,7 +161,7 @@ static void check_drawing(const char *svg) {
 }
 
 /* All drawings of a page; gives how many there are. */
-static size_t check_drawings(const char *page) {
+static inline size_t check_drawings(const char *page) {
     size_t n = 0;
     for (const char *svg = strstr(page, "<svg"); svg; svg = strstr(svg + 4, "<svg"), n++) check_drawing(svg);
     return n;

@@ -5,14 +5,13 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "lm/safetensors.h"
+#include "one_folder.h"
 #include "train/log.h"
 #include "train/state.h"
 
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-
-static char *dir; /* a temporary folder for all tests of this program */
 
 static char *in_dir(const char *name) {
     static char path[4][4096];
@@ -249,18 +248,6 @@ static void a_log_keeps_the_lines_of_its_past(void **state) {
     assert_non_null(strstr(tp_last_error(), "/dev/full"));
 }
 
-static int set_up(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_comes_back_bit_by_bit),
@@ -270,5 +257,5 @@ int main(void) {
         cmocka_unit_test(what_killed_writers_left_is_removed),
         cmocka_unit_test(a_log_keeps_the_lines_of_its_past),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

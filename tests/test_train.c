@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "lm/safetensors.h"
+#include "one_folder.h"
 #include "text/train_bpe.h"
 #include "train/detectors.h"
 #include "train/documents.h"
@@ -12,8 +13,6 @@
 #include "train/sampler.h"
 
 #include <math.h>
-
-static char *dir; /* a temporary folder for all tests of this program */
 
 static char *in_dir(const char *name) {
     static char path[4][4096];
@@ -474,18 +473,6 @@ static void what_is_no_number_is_fatal_at_once(void **state) {
     }
 }
 
-static int set_up(void **state) {
-    (void)state;
-    dir = check_temp_dir();
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    check_remove_dir(dir);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adamw_walks_as_pytorchs_does),
@@ -501,5 +488,5 @@ int main(void) {
         cmocka_unit_test(detectors_speak_of_what_is_wrong_and_not_too_often),
         cmocka_unit_test(what_is_no_number_is_fatal_at_once),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
