@@ -52,7 +52,18 @@ char *tp_suite_settings(const tp_suite *suite);
 /* Sets what is still to be done of each place, in seconds, by the times that are known. */
 void tp_suite_estimate(tp_suite_plan *plan);
 
-/* What training costs, up to a factor that depends on the machine. */
-double tp_suite_training_units(const tp_recipe *recipe);
+typedef struct tp_suite_running { /* a job that runs now, or has just ended */
+    size_t place;
+    bool training;
+    bool from_nothing;         /* no earlier job did a part of it */
+    double seconds;            /* since it began */
+    double first_share, share; /* of the training that was done when it began, and now */
+} tp_suite_running;
+
+/* Seconds of work that are left to all jobs together, n of which run now; NAN: unknown. */
+double tp_suite_left(const tp_suite_plan *plan, const tp_suite_running *jobs, size_t n);
+
+/* What a job tells about the times of others. */
+void tp_suite_learn(tp_suite_plan *plan, const tp_suite_running *job, bool ended);
 
 #endif

@@ -155,37 +155,6 @@ static void look(tp_suite_plan *plan, size_t i, const tp_run_list *list) {
     }
 }
 
-/* ---- how long it will take ---- */
-
-double tp_suite_training_units(const tp_recipe *r) {
-    return (double)(r->optimiser.steps * r->optimiser.batch * r->optimiser.accumulate) * (r->bridge.soft_tokens + 16);
-}
-
-/* The mean over runs that are known of `seconds` per unit: of the same task, or else of any. */
-static double rate(const tp_suite_plan *plan, size_t i, bool training) {
-    double sum[2] = {0}, n[2] = {0};
-    const tp_suite_cell *cells = plan->suite->cells;
-    for (size_t k = 0; k < plan->n; k++) {
-        bool leads = cells[k].leader == k;
-        double seconds = training ? plan->known[k].train_seconds : plan->known[k].evaluate_seconds;
-        double units =
-            training ? tp_suite_training_units(plan->places[k].recipe) : (double)plan->places[k].task->test.n;
-        if (!isfinite(seconds) || (!training && leads != (cells[i].leader == i))) continue;
-        bool same = plan->places[k].task == plan->places[i].task;
-        sum[same] += seconds / units;
-        n[same]++;
-    }
-    return n[1] > 0 ? sum[1] / n[1] : n[0] > 0 ? sum[0] / n[0] : NAN;
-}
-
-void tp_suite_estimate(tp_suite_plan *plan) {
-    for (size_t i = 0; i < plan->n; i++) {
-        tp_suite_place *p = &plan->places[i];
-        p->train_seconds = p->state < TP_PLACE_TRAINED ? rate(plan, i, true) * tp_suite_training_units(p->recipe) : 0;
-        p->evaluate_seconds = p->state < TP_PLACE_DONE ? rate(plan, i, false) * (double)p->task->test.n : 0;
-    }
-}
-
 /* ---- the plan ---- */
 
 static tp_status plan_place(tp_suite_plan *plan, size_t i) {

@@ -20,11 +20,11 @@ typedef struct {
     tp_suite_plan *plan;
     const tp_suite_options *o;
     stage *stages; /* [n] of each place */
-    double *costs; /* [n][2] of training and evaluation, in any unit */
     tp_worker workers[MOST_JOBS];
     tp_suite_job jobs[MOST_JOBS]; /* of the workers */
+    tp_suite_running running[MOST_JOBS];
     double started[MOST_JOBS], measured;
-    double began, share_at_start;
+    double spent;           /* seconds of jobs that have ended */
     int n_slots, n_allowed; /* workers that there may be at a time; the latter sinks where memory is too small */
     int64_t largest;        /* bytes that a job was seen to take */
     size_t n_failed;
@@ -34,44 +34,39 @@ typedef struct {
 
 /* ---- how far it is ---- */
 
-/* What a training costs beside an evaluation is not known before the first run; a leader asks every method, a follower
- * those that depend on the run. */
-static void set_costs(runner *r) {
-    for (size_t i = 0; i < r->plan->n; i++) {
-        const tp_suite_place *p = &r->plan->places[i];
-        double train = p->train_seconds, evaluation = p->evaluate_seconds;
-        if (!isfinite(train)) train = tp_suite_training_units(p->recipe) / 5000;
-        if (!isfinite(evaluation)) evaluation = train * (r->suite->cells[i].leader == i ? 1.0 : 0.5);
-        r->costs[2 * i] = train;
-        r->costs[2 * i + 1] = evaluation;
-    }
-}
-
-static double share_done(const runner *r) {
-    double all = 0, done = 0;
-    for (size_t i = 0; i < r->plan->n; i++) {
-        all += r->costs[2 * i] + r->costs[2 * i + 1];
-        if (r->stages[i] >= TO_EVALUATE) done += r->costs[2 * i];
-        if (r->stages[i] >= DONE) done += r->costs[2 * i + 1];
-    }
+/* The jobs that run; gives how many. */
+static size_t list_running(runner *r, tp_suite_running *jobs) {
+    size_t n = 0;
     for (int w = 0; w < r->n_slots; w++) {
-        size_t i = r->jobs[w].place;
-        /* an evaluation is many pieces of work: its share says little, and counts for nothing */
-        if (r->workers[w].pid && r->stages[i] == TRAINING) done += r->costs[2 * i] * r->workers[w].share;
+        tp_suite_running *job = &r->running[w];
+        if (r->workers[w].pid == 0) continue;
+        job->seconds = tp_now() - r->started[w];
+        job->share = r->workers[w].share;
+        /* of a training the first that it said; it begins anew behind what it prepares */
+        if (job->first_share <= 0 || job->share < job->first_share) job->first_share = job->share;
+        jobs[n++] = *job;
     }
-    return all > 0 ? done / all : 1;
+    return n;
 }
 
-/* "0 runs  of 20 done, 12 %, 1h02m left; trec-42: train 45 %; sst2-42: bridge 10 %". The time left is by the mean pace
- * of this call: the last seconds say little about jobs as unlike as these. */
-static void show(const runner *r) {
+/* "0 runs  of 20 done, 12 %, 1h02m left; trec-42: train 45 %; sst2-42: bridge 10 %": of this call's work. */
+static void show(runner *r) {
+    tp_suite_running jobs[MOST_JOBS];
     tp_str text = {0};
-    char left[16];
-    size_t done = 0;
+    char time[16];
+    size_t done = 0, n = list_running(r, jobs);
+    double spent = r->spent, left;
     for (size_t i = 0; i < r->plan->n; i++) done += r->stages[i] == DONE;
-    double share = share_done(r), made = share - r->share_at_start, elapsed = tp_now() - r->began;
-    tp_str_appendf(&text, "of %zu done, %.0f %%", r->plan->n, 100 * share);
-    if (made > 0.002) tp_str_appendf(&text, ", %s left", tp_format_seconds(elapsed * (1 - share) / made, left));
+    for (size_t k = 0; k < n; k++) {
+        spent += jobs[k].seconds;
+        if (jobs[k].training && !isfinite(r->plan->known[jobs[k].place].train_seconds))
+            tp_suite_learn(r->plan, &jobs[k], false);
+    }
+    left = tp_suite_left(r->plan, jobs, n);
+    tp_str_appendf(&text, "of %zu done", r->plan->n);
+    if (isfinite(left))
+        tp_str_appendf(&text, ", %.0f %%, %s left", 100 * spent / fmax(spent + left, 1e-9),
+                       tp_format_seconds(left / r->n_allowed, time));
     for (int w = 0; w < r->n_slots; w++) {
         if (r->workers[w].pid == 0) continue;
         const char *doing = r->workers[w].doing, *end = strstr(doing, "  ");
@@ -148,6 +143,10 @@ static tp_status start(runner *r, int w, size_t i) {
                                 .max_cache = r->o->max_memory / (2 * r->n_slots)};
     TP_TRY(
         tp_worker_start(&r->workers[w], train ? tp_suite_train : tp_suite_evaluate, &r->jobs[w], r->jobs[w].threads));
+    char *folder = tp_path_join(r->plan->out, r->plan->places[i].folder), *results = tp_path_join(folder, "eval.json");
+    r->running[w] = (tp_suite_running){.place = i, .training = train, .from_nothing = !tp_path_exists(results)};
+    tp_free(folder);
+    tp_free(results);
     r->stages[i] = train ? TRAINING : EVALUATING;
     r->started[w] = tp_now();
     return TP_OK;
@@ -189,11 +188,15 @@ static void on_end(runner *r, int w) {
     bool trained = r->stages[i] == TRAINING;
     char took[16];
     if (worker->most_bytes > r->largest) r->largest = worker->most_bytes;
+    r->running[w].seconds = tp_now() - r->started[w];
+    r->running[w].share = 1;
+    r->spent += r->running[w].seconds;
     if (worker->status == TP_OK) {
         tp_progress_say(r->o->progress, "%s %s in %s", r->suite->cells[i].name, trained ? "trained" : "evaluated",
-                        tp_format_seconds(tp_now() - r->started[w], took));
+                        tp_format_seconds(r->running[w].seconds, took));
         r->stages[i] = trained ? TO_EVALUATE : DONE;
         r->plan->places[i].state = trained ? TP_PLACE_TRAINED : TP_PLACE_DONE;
+        tp_suite_learn(r->plan, &r->running[w], true);
     } else if (worker->stopping) { /* it goes on later, or in the next call */
         r->stages[i] = trained ? TO_TRAIN : TO_EVALUATE;
     } else {
@@ -310,15 +313,11 @@ tp_status tp_suite_run(const tp_suite *suite, tp_suite_plan *plan, const tp_suit
     r.n_slots = options->jobs < 1 ? 1 : options->jobs > MOST_JOBS ? MOST_JOBS : options->jobs;
     r.n_allowed = r.n_slots;
     r.stages = tp_alloc(plan->n * sizeof *r.stages);
-    r.costs = tp_alloc(2 * plan->n * sizeof *r.costs);
     for (size_t i = 0; i < plan->n; i++)
         r.stages[i] = plan->places[i].state == TP_PLACE_DONE      ? DONE
                       : plan->places[i].state == TP_PLACE_TRAINED ? TO_EVALUATE
                                                                   : TO_TRAIN;
-    set_costs(&r);
     status = put_suite(&r);
-    r.began = tp_now();
-    r.share_at_start = share_done(&r);
     tp_progress_begin(options->progress, suite->name, 0, "runs", "");
     if (status == TP_OK) status = loop(&r);
     for (int w = 0; w < r.n_slots; w++) /* after an error of ours */
@@ -327,7 +326,6 @@ tp_status tp_suite_run(const tp_suite *suite, tp_suite_plan *plan, const tp_suit
     tp_progress_end(options->progress);
     if (status == TP_OK) status = outcome(&r);
     tp_free(r.stages);
-    tp_free(r.costs);
     close(lock);
     return status;
 }
