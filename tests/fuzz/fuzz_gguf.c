@@ -49,13 +49,15 @@ static size_t read_tensors(const tp_gguf *g, size_t file_size) {
     return sum;
 }
 
+static volatile size_t sum; /* of all that can be read, so that it is */
+
 static void try_file(const char *path, size_t file_size) {
     tp_gguf *g = tp_gguf_open(path);
     if (g == NULL) {
         must_have_a_sentence(path);
         return;
     }
-    must(read_values(g) + read_tensors(g, file_size) < SIZE_MAX);
+    sum = read_values(g) + read_tensors(g, file_size);
     tp_lm_config config;
     if (tp_lm_config_from_gguf(g, &config) != TP_OK) must_have_a_sentence(path);
     tp_tokenizer *tokenizer = tp_gguf_tokenizer(g);
