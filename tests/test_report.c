@@ -209,13 +209,15 @@ static void verdicts_say_what_the_numbers_say(void **state) {
     expect(page, "owes its answers to the source | no");
     expect(page, "Not communication: right without the source more often than blind answers are: shuffled source");
     tp_free(page);
-    /* two methods that are as good as each other */
+    /* two methods that are as good as each other, and two that are as quick */
     methods[2].right = 0.75;
+    methods[3].ms[2] = 18;
     run = trec_run("level/a", 42);
     run.methods = methods;
     make_run(dir, &run);
     page = page_of("level", TP_REPORT_MARKDOWN);
     expect(page, "beats the words alone | not told apart");
+    expect(page, "is faster than the receiver reading the text | not told apart 1.06× faster");
     tp_free(page);
 }
 
