@@ -3,11 +3,18 @@
  * handing work from thread to thread. Rounds alternate between the two and the best of each counts: other work on the
  * machine only ever makes a round slower.
  *
- *     OMP_NUM_THREADS=1 build/bench_decode [tokens per round] */
-#include "undisturbed.h"
+ *     OMP_NUM_THREADS=1 build/bench_decode [tokens per round]
+ *
+ * Or of a model of the user's, which is bound by memory if it is large: how many bytes of weights a token reads, and
+ * what share that is of what a plain loop reads in the same round. Rounds alternate here too; medians are printed,
+ * and the share's range.
+ *
+ *     build/bench_decode MODEL [tokens per round, 8] [rounds, 7] */
+#include "memory.h"
 
 #include "lm/decoder.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -90,9 +97,68 @@ static void measure(size_t shape, tp_dtype type, tp_math math, int tokens) {
     tp_lm_free(lm);
 }
 
+/* ---- a model of the user's ---- */
+
+typedef struct {
+    const tp_lm *lm;
+    double bytes;
+} what_is_read;
+
+/* A token reads every weight once, but of tables that are looked up only a row. */
+static tp_status count_bytes(void *context, tp_weight *w, const char *name, int64_t rows, int64_t cols) {
+    what_is_read *r = context;
+    size_t bytes = 0;
+    bool table = w == &r->lm->positions || (w == &r->lm->embed && !r->lm->config.tie_word_embeddings);
+    if (!table && !tp_dtype_bytes(w->dtype, rows * cols, &bytes))
+        return tp_fail(TP_ERR_FORMAT, "%s is too large", name);
+    r->bytes += (double)bytes;
+    return TP_OK;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int n) {
+    qsort(values, (size_t)n, sizeof *values, ascending);
+    return values[n / 2];
+}
+
+static int measure_model(const char *path, int tokens, int rounds) {
+    tp_lm *lm = tp_lm_load(path, false);
+    what_is_read read = {.lm = lm};
+    if (lm == NULL || tp_lm_visit(lm, count_bytes, &read) != TP_OK)
+        return fprintf(stderr, "bench_decode: %s\n", tp_last_error()), 1;
+    tp_kv_cache *cache = tp_kv_cache_new_typed(lm, TP_F16, 1, tokens);
+    tp_tape *tape = tp_tape_new(TP_MATH_BF16);
+    tape->frozen = true;
+    double rate[rounds], memory[rounds], share[rounds];
+    steps(lm, tape, cache, tokens);
+    for (int i = 0; i < rounds; i++) {
+        double before = memory_read_rate();
+        rate[i] = 1 / steps(lm, tape, cache, tokens);
+        memory[i] = (before + memory_read_rate()) / 2;
+        share[i] = 100e-9 * read.bytes * rate[i] / memory[i];
+    }
+    double middle = median(share, rounds); /* sorts: its range lies at the ends */
+    printf("%s: %d threads, %d rounds of %d tokens: %.2f tokens/s of %.2f GB each, %.1f GB/s; a plain loop reads %.1f "
+           "GB/s; "
+           "share %.0f %% (%.0f to %.0f)\n",
+           path, omp_get_max_threads(), rounds, tokens, median(rate, rounds), read.bytes * 1e-9,
+           read.bytes * 1e-9 * median(rate, rounds), median(memory, rounds), middle, share[0], share[rounds - 1]);
+    tp_tape_free(tape);
+    tp_kv_cache_free(cache);
+    tp_lm_free(lm);
+    return 0;
+}
+
 int main(int argc, char **argv) {
-    int tokens = argc > 1 ? atoi(argv[1]) : 8;
-    if (tokens < 1) return fprintf(stderr, "give a number of tokens\n"), 2;
+    bool model = argc > 1 && !isdigit((unsigned char)argv[1][0]);
+    int at = model ? 2 : 1, tokens = argc > at ? atoi(argv[at]) : 8, rounds = argc > at + 1 ? atoi(argv[at + 1]) : 7;
+    if (tokens < 1 || rounds < 1)
+        return fprintf(stderr, "usage: bench_decode [MODEL] [tokens per round] [rounds]\n"), 2;
+    if (model) return measure_model(argv[1], tokens, rounds);
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         measure(s, TP_F32, TP_MATH_F32, tokens);
         measure(s, TP_BF16, TP_MATH_BF16, tokens);

@@ -7,7 +7,7 @@
  * what oneDNN's f32 product of that size does. The backward product dx = dy W at 128 rows likewise. The weight is
  * random: speed does not depend on the numbers. With one thread processor time is counted, so that other programs
  * disturb less. */
-#include "undisturbed.h"
+#include "memory.h"
 
 #include "base/half.h"
 #include "base/rng.h"
@@ -62,29 +62,6 @@ static double backward(int64_t m, const tp_weight *w) {
     return best;
 }
 
-/* GB/s of adding up memory that no cache holds. */
-static double read_rate(void) {
-    enum { WORDS = 1 << 24 }; /* 128 MiB */
-    static uint64_t *words;
-    if (words == NULL) {
-        words = aligned_alloc(64, WORDS * sizeof *words);
-        memset(words, 1, WORDS * sizeof *words);
-    }
-    double best = 1e30;
-    uint64_t sum = 0;
-    for (int r = 0; r < RUNS; r++) {
-        double start = undisturbed_now();
-#pragma omp parallel for reduction(+ : sum)
-        for (int64_t i = 0; i < WORDS; i += 8)
-            sum += (words[i] ^ words[i + 1]) + (words[i + 2] ^ words[i + 3]) + (words[i + 4] ^ words[i + 5]) +
-                   (words[i + 6] ^ words[i + 7]);
-        double took = undisturbed_now() - start;
-        if (took < best) best = took;
-    }
-    if (sum == 1) puts("never"); /* keeps the loop */
-    return WORDS * sizeof *words / best * 1e-9;
-}
-
 int main(int argc, char **argv) {
     if (argc > 1) rows = atoll(argv[1]);
     if (argc > 2) cols = atoll(argv[2]);
@@ -104,7 +81,7 @@ int main(int argc, char **argv) {
     double ops = 2.0 * (double)rows * (double)cols, reference = 0;
     tp_weight plain = random_weight(TP_F32);
     reference = 128 * ops / forward(TP_MATH_F32, 128, &plain) * 1e-9;
-    printf("memory %.1f GB/s, oneDNN f32 %.1f GFLOP/s\n", read_rate(), reference);
+    printf("memory %.1f GB/s, oneDNN f32 %.1f GFLOP/s\n", memory_read_rate(), reference);
     printf("%-6s %9s %7s %9s %7s %9s %7s %9s\n", "type", "1: GB/s", "share", "128: Gop", "ratio", "512: Gop", "ratio",
            "dx: Gop");
     for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
@@ -113,7 +90,7 @@ int main(int argc, char **argv) {
         tp_math math = types[t] == TP_F32 ? TP_MATH_F32 : TP_MATH_BF16;
         size_t bytes;
         tp_dtype_bytes(types[t], rows * cols, &bytes);
-        double memory = read_rate(), one = (double)bytes / forward(math, 1, &w) * 1e-9;
+        double memory = memory_read_rate(), one = (double)bytes / forward(math, 1, &w) * 1e-9;
         double some = 128 * ops / forward(math, 128, &w) * 1e-9, many = 512 * ops / forward(math, 512, &w) * 1e-9;
         double back = 128 * ops / backward(128, &w) * 1e-9;
         printf("%-6s %9.1f %6.0f%% %9.1f %7.2f %9.1f %7.2f %9.1f\n", tp_dtype_name(types[t]), one, 100 * one / memory,
