@@ -221,6 +221,28 @@ static void verdicts_say_what_the_numbers_say(void **state) {
     tp_free(page);
 }
 
+/* Three settings that were measured equally: the middle one is judged, and named, though another is better. */
+static void what_is_judged_is_named(void **state) {
+    (void)state;
+    static const made_method good[] = {{"bridge", "score", 0.9, {0}}, {"shuffled", "score", 0, {0}}},
+                             poor[] = {{"bridge", "score", 0.5, {0}}, {"shuffled", "score", 0, {0}}};
+    for (int i = 0; i < 3; i++) {
+        static const char *const folders[] = {"settings/a", "settings/b", "settings/c"};
+        made_run run = trec_run(folders[i], 42);
+        run.methods = i == 1 ? poor : good;
+        run.n_methods = 2;
+        run.soft_tokens = 4 << i;
+        make_run(dir, &run);
+    }
+    char *page = page_of("settings", TP_REPORT_MARKDOWN);
+    expect(page, "3 settings were run");
+    expect(page, "never the best. Here trec with 8 soft tokens from layer ");
+    tp_free(page);
+    page = page_of("settings/a", TP_REPORT_MARKDOWN);
+    expect_not(page, "settings were run");
+    tp_free(page);
+}
+
 /* Of one run the report's p must be those of `telepathy eval`, which computes them by itself. */
 static void p_values_are_those_of_the_evaluation(void **state) {
     (void)state;
@@ -424,6 +446,7 @@ int main(void) {
         cmocka_unit_test(a_registry_gives_the_same_tables),
         cmocka_unit_test(other_formats_hold_the_same_tables),
         cmocka_unit_test(verdicts_say_what_the_numbers_say),
+        cmocka_unit_test(what_is_judged_is_named),
         cmocka_unit_test(p_values_are_those_of_the_evaluation),
         cmocka_unit_test(hostile_names_stay_text),
         cmocka_unit_test(one_run_with_little_in_it_is_enough),

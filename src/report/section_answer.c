@@ -29,6 +29,28 @@ static void question(tp_doc *doc, const tp_report_view *view) {
     tp_free(receiver);
 }
 
+/* Where several settings were run, the one that is judged must be named: a reader would take it for the best. */
+static void setting(tp_doc *doc, const tp_report_view *view) {
+    if (view->groups.n == view->groups.n_main) return;
+    tp_str text = {0};
+    tp_str_appendf(
+        &text,
+        "%zu settings were run, and all stand under \"Other settings\". One of each task is judged here: that in "
+        "which most was measured, of several the middle one by soft tokens, layer and training rows, never "
+        "the best.",
+        view->groups.n);
+    for (size_t k = 0; k < view->groups.n_main; k++) {
+        const tp_report_group *g = tp_report_main(&view->groups, k);
+        const tp_results *r = g->results[0];
+        const char *recipe = json_string_value(json_object_get(json_object_get(r->subject, "recipe"), "name"));
+        tp_str_appendf(&text, "%s %s with ", k ? ";" : " Here", r->task);
+        if (recipe) tp_str_appendf(&text, "%s, ", recipe);
+        tp_str_appendf(&text, "%d soft tokens from layer %d", r->soft_tokens, r->layer);
+    }
+    tp_doc_text(doc, "%s.", text.data);
+    tp_str_free(&text);
+}
+
 /* How the tasks decide a claim: [tone], and how many could say. */
 typedef struct tally {
     size_t n[4], made;
@@ -169,6 +191,7 @@ bool tp_section_answer(tp_doc *doc, const tp_report_view *view) {
         }
     tp_doc_section(doc, "answer", "What was asked, and the answer");
     question(doc, view);
+    setting(doc, view);
     if (any) {
         summary(doc, verdicts, n_tasks);
         overview(doc, view, verdicts);
