@@ -230,6 +230,44 @@ static void both_ways_at_once_equal_each(void **state) {
     }
 }
 
+/* Ids that prompts name as ends cut what is written where the first of them stands, and nothing else. */
+static void named_ids_end_what_is_written(void **state) {
+    (void)state;
+    enum { PROMPTS = 12, MOST = 16 };
+    tp_lm *lm = load_fixture("llama2");
+    int32_t ids[PROMPTS], answer[1] = {3};
+    int64_t offsets[PROMPTS + 1];
+    for (int i = 0; i <= PROMPTS; i++) offsets[i] = i;
+    for (int i = 0; i < PROMPTS; i++) ids[i] = 7 * i + 1;
+    float *rows = embed(lm, ids, PROMPTS);
+    tp_prompts prompts = {.rows = rows, .offsets = offsets, .n = PROMPTS};
+    tp_ids whole[PROMPTS] = {{0}}, cut[2][PROMPTS] = {{{0}}}, answers = {answer, 1, 1};
+    check_ok(tp_generate_greedy(lm, TP_MATH_F32, &prompts, MOST, whole));
+    bool *ends = tp_alloc((size_t)lm->config.vocab_size * sizeof *ends);
+    for (int i = 0; i < PROMPTS; i += 2) ends[whole[i].data[(size_t)i % whole[i].len]] = true;
+    prompts.ends = ends;
+    int32_t best[PROMPTS];
+    check_ok(tp_generate_greedy(lm, TP_MATH_F32, &prompts, MOST, cut[0]));
+    check_ok(tp_answer_both_ways(lm, TP_MATH_F32, &prompts, &answers, 1, best, NULL, MOST, cut[1]));
+    int shorter = 0, begun = 0;
+    for (int i = 0; i < PROMPTS; i++) {
+        size_t n = 0;
+        while (n < whole[i].len && !ends[whole[i].data[n]]) n++;
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(cut[k][i].len, n);
+            if (n) assert_memory_equal(cut[k][i].data, whole[i].data, 4 * n);
+            tp_ids_free(&cut[k][i]);
+        }
+        shorter += n < whole[i].len;
+        begun += n > 0 && n < whole[i].len;
+        tp_ids_free(&whole[i]);
+    }
+    assert_true(shorter >= PROMPTS / 2 && begun > 0);
+    tp_free(ends);
+    tp_free(rows);
+    tp_lm_free(lm);
+}
+
 /* The README of ../shared/models gives these ids and logits, from a forward pass written for the purpose. */
 static void tinystories_continues_as_published(void **state) {
     (void)state;
@@ -273,6 +311,7 @@ int main(void) {
         cmocka_unit_test(the_best_answer_is_the_largest_score),
         cmocka_unit_test(a_shared_beginning_equals_a_beginning_of_each),
         cmocka_unit_test(both_ways_at_once_equal_each),
+        cmocka_unit_test(named_ids_end_what_is_written),
         cmocka_unit_test(tinystories_continues_as_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

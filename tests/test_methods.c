@@ -323,6 +323,50 @@ static void shots_are_balanced_rows_of_train(void **state) {
     close_scene(&s);
 }
 
+/* Of free answers any rows of train are shots, but none whose answer goes over lines; and an answer ends with its line.
+ */
+static void shots_of_free_answers_are_lines(void **state) {
+    (void)state;
+    tp_task questions = *task;
+    questions.kind = TP_TASK_TEXT;
+    questions.n_labels = 0;
+    tp_dataset *sets[2] = {&questions.train, &questions.test};
+    static const char *const answers[][2] = {{"a lake", NULL}, {"two\nlines", NULL}};
+    for (int k = 0; k < 2; k++) {
+        size_t bytes = sets[k]->n * sizeof *sets[k]->examples;
+        sets[k]->examples = memcpy(tp_alloc(bytes), sets[k]->examples, bytes);
+        for (size_t i = 0; i < sets[k]->n; i++) {
+            sets[k]->examples[i].answers = answers[i % 2];
+            sets[k]->examples[i].label = -1;
+        }
+    }
+    scene s;
+    open_scene(&s, &questions);
+    int n, found = 0;
+    char *text = shots_of(&s, sender, 100000, &n), *rest = text;
+    bool seen[200] = {false};
+    for (char *end; (end = strstr(rest, "\n\n")) != NULL; rest = end + 2, found++) {
+        *end = 0;
+        size_t row = 0;
+        for (; row < questions.train.n; row++) {
+            char wanted[512];
+            snprintf(wanted, sizeof wanted, "Text: %s\nLabel: a lake", questions.train.examples[row].text);
+            if (row % 2 == 0 && strcmp(rest, wanted) == 0 && !seen[row]) break;
+        }
+        if (row == questions.train.n) fail_msg("\"%s\" is no shot", rest);
+        seen[row] = true;
+    }
+    assert_true(*rest == 0 && found == 8 && n == 8);
+    tp_free(text);
+    tp_method_result result = ask(&s, &tp_method_receiver_shots);
+    assert_non_null(strstr(result.setting, "shots of at most 8 fit into 128 tokens"));
+    assert_null(result.readings[TP_READ_SCORE].predictions.labels);
+    assert_int_equal(result.readings[TP_READ_GENERATE].predictions.n, questions.test.n);
+    tp_method_result_free(&result);
+    close_scene(&s);
+    for (int k = 0; k < 2; k++) tp_free(sets[k]->examples);
+}
+
 /* ---- closed form ---- */
 
 /* Where the answer is a function of the mean state, nearest label embeddings find it. */
@@ -556,6 +600,7 @@ int main(void) {
         cmocka_unit_test(pruning_keeps_what_surprises),
         cmocka_unit_test(relays_write_what_they_say),
         cmocka_unit_test(shots_are_balanced_rows_of_train),
+        cmocka_unit_test(shots_of_free_answers_are_lines),
         cmocka_unit_test(the_ridge_map_points_at_the_answer),
         cmocka_unit_test(probes_come_with_both_prompts),
         cmocka_unit_test(lora_teaches_the_receiver),

@@ -94,6 +94,7 @@ static tp_status make_prompts(tp_eval *eval, const tp_asking *a, tp_tape *tape, 
                              &out->prompts, n_truncated));
     out->prompts.before = head;
     out->prompts.adapter = a->adapter;
+    out->prompts.ends = a->ends;
     out->rows = tp_arena_alloc(tape->arena, (size_t)n * sizeof(const tp_example *));
     for (int64_t i = 0; i < n; i++) out->rows[i] = &set->examples[items[i]];
     for (int p = 0; ms && p < TP_N_PHASES; p++) ms[p] = filling.ms[p];

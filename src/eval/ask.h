@@ -24,6 +24,7 @@ struct tp_asking {
     bool untimed;              /* its times would mean nothing */
     const tp_ids *before;      /* ids that stand before every prompt, read once for all of a batch; NULL: none */
     const tp_adapter *adapter; /* of lm; NULL: none */
+    const bool *ends;          /* ids that end what lm writes, as in tp_prompts; NULL: only its own */
     double *scores; /* [n_test, n_labels]: gets the labels' log-likelihoods of the test rows; NULL: not wanted */
     /* Fills the layout for the test rows items[0 .. n - 1]. `fresh`: for measuring, so nothing may come from a cache.
      * Vars and texts live in the tape's arena. NULL: the text is all there is. */

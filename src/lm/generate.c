@@ -97,10 +97,16 @@ int32_t tp_greedy_token(const tp_lm *lm, const float *logits) {
     return best;
 }
 
+/* The same where prompts may name more ids that end it. */
+static int32_t next_token(const tp_lm *lm, const tp_prompts *p, const float *logits) {
+    int32_t best = tp_greedy_token(lm, logits);
+    return best >= 0 && p->ends && p->ends[best] ? -1 : best;
+}
+
 /* Appends up to max_new ids to out[i] for each of n sequences, which the cache holds in its first slots; next[i] is the
  * first (-1: none, the sequence ends here). */
-static void write_on(const tp_lm *lm, tp_tape *tape, const tp_adapter *adapter, tp_kv_cache *cache, int64_t n,
-                     int32_t *next, int64_t max_new, tp_ids *out) {
+static void write_on(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, tp_kv_cache *cache, int64_t n, int32_t *next,
+                     int64_t max_new, tp_ids *out) {
     int64_t *running = tp_alloc((size_t)n * sizeof *running), *steps = tp_alloc((size_t)(n + 1) * sizeof *steps);
     int64_t *slots = tp_alloc((size_t)n * sizeof *slots), n_running = n;
     for (int64_t i = 0; i < n; i++) running[i] = i;
@@ -118,9 +124,9 @@ static void write_on(const tp_lm *lm, tp_tape *tape, const tp_adapter *adapter, 
         if (n_running == 0 || made + 1 == max_new) break;
         tp_tape_reset(tape);
         tp_batch batch = {
-            .n_sequences = n_running, .offsets = steps, .cache = cache, .slots = slots, .adapter = adapter};
+            .n_sequences = n_running, .offsets = steps, .cache = cache, .slots = slots, .adapter = p->adapter};
         tp_var *logits = last_logits(tape, lm, tp_lm_embed(tape, lm, next, n_running), &batch);
-        for (int64_t i = 0; i < n_running; i++) next[i] = tp_greedy_token(lm, logits->data + i * logits->cols);
+        for (int64_t i = 0; i < n_running; i++) next[i] = next_token(lm, p, logits->data + i * logits->cols);
     }
     tp_free(running);
     tp_free(steps);
@@ -134,8 +140,8 @@ static void generate_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, 
     tp_tape_reset(tape);
     tp_batch batch;
     tp_var *logits = last_logits(tape, lm, prompt_rows(tape, lm, p, from, n, cache, &batch), &batch);
-    for (int64_t i = 0; i < n; i++) next[i] = tp_greedy_token(lm, logits->data + i * logits->cols);
-    write_on(lm, tape, p->adapter, cache, n, next, max_new, out + from);
+    for (int64_t i = 0; i < n; i++) next[i] = next_token(lm, p, logits->data + i * logits->cols);
+    write_on(lm, tape, p, cache, n, next, max_new, out + from);
     tp_free(next);
 }
 
@@ -300,7 +306,7 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
         double *totals = c->totals + i * (int64_t)t->n;
         totals[0] = 0;
         score_children(t, 0, logits->data + i * logits->cols, logits->cols, totals);
-        if (c->max_new > 0) next[i] = tp_greedy_token(lm, logits->data + i * logits->cols);
+        if (c->max_new > 0) next[i] = next_token(lm, p, logits->data + i * logits->cols);
     }
     for (;;) {
         int64_t rows = 0;
@@ -322,7 +328,7 @@ static void score_chunk(const tp_lm *lm, tp_tape *tape, const tp_prompts *p, int
             score_children(t, nodes[r], logits->data + r * logits->cols, logits->cols,
                            c->totals + slots[r] / t->n_inner * (int64_t)t->n);
     }
-    if (c->max_new > 0) write_on(lm, tape, p->adapter, c->prompts, n, next, c->max_new, c->out);
+    if (c->max_new > 0) write_on(lm, tape, p, c->prompts, n, next, c->max_new, c->out);
     tp_free(slots);
     tp_free(steps);
     tp_free(tokens);

@@ -17,6 +17,7 @@ typedef struct tp_prompts {
                               each prompt's rows (tp_batch.injected); NULL: none */
     int64_t n_injected;
     const tp_adapter *adapter; /* of the model; NULL: none */
+    const bool *ends; /* [vocab_size]: ids that end what is written, as the model's own do; NULL: only its own */
 } tp_prompts;
 
 /* Reads rows [n, d_model] that stand before every prompt, once for all of them. NULL on error (positions are learned,
@@ -26,8 +27,8 @@ tp_kv_cache *tp_read_before(const tp_lm *lm, tp_math math, const float *rows, in
 /* The most likely next token, of equal ones the smallest; -1 if it ends the sequence. logits [vocab_size]. */
 int32_t tp_greedy_token(const tp_lm *lm, const float *logits);
 
-/* Greedy continuation: appends up to max_new ids to out[i] for each prompt i, without the end-of-sequence id that ends
- * it. */
+/* Greedy continuation: appends up to max_new ids to out[i] for each prompt i, without the id that ends it: end of
+ * sequence, or one of prompts->ends. */
 tp_status tp_generate_greedy(const tp_lm *lm, tp_math math, const tp_prompts *prompts, int64_t max_new, tp_ids *out);
 
 /* Log-likelihood in nats of each answer (a non-empty list of ids) after each prompt: scores [n, n_answers]. The prompt
