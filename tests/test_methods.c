@@ -1,6 +1,7 @@
 /* eval/: what single methods must be true of, checked against the same computed in another way on a tiny pair of models
- * with a bridge that was trained for a moment. test_eval checks what all methods share. */
-#include "tiny_training.h"
+ * with a bridge that was trained for a moment. test_eval checks what all methods share, test_free_methods those that
+ * answer freely. */
+#include "tiny_scene.h"
 
 #include "base/mem.h"
 #include "eval/latent.h"
@@ -11,72 +12,6 @@
 
 #include <math.h>
 #include <omp.h>
-
-/* ---- a pair, a task, a bridge ---- */
-
-static char *dir;
-static tp_lm *sender, *receiver;
-static tp_task *task;
-static tp_relay *relay;
-
-static int set_up(void **state) {
-    (void)state;
-    omp_set_num_threads(1);
-    dir = check_temp_dir();
-    tiny_pair_make(dir);
-    tiny_pair_write_task(dir, 120);
-    sender = tiny_pair_load(dir, "sender");
-    receiver = tiny_pair_load(dir, "receiver");
-    task = tiny_task(dir);
-    char *run = tp_path_join(dir, "run");
-    tp_train_result result;
-    tp_recipe *recipe = tiny_recipe("{\"optimiser\": {\"steps\": 120, \"accumulate\": 1}}");
-    check_ok(tp_train(
-        &(tp_train_options){.recipe = recipe, .sender = sender, .receiver = receiver, .task = task, .out = run},
-        &result));
-    tp_recipe_free(recipe);
-    relay = tp_relay_load(run, sender, receiver);
-    check_not_null(relay);
-    free(run);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    tp_relay_free(relay);
-    tp_task_free(task);
-    tp_lm_free(sender);
-    tp_lm_free(receiver);
-    check_remove_dir(dir);
-    return 0;
-}
-
-typedef struct scene {
-    tp_eval eval;
-    tp_kept kept;
-} scene;
-
-static void open_scene(scene *s, const tp_task *t) {
-    *s = (scene){.eval = {.task = t, .relay = relay, .seed = 7, .prompt_steps = 40, .chosen = NAN}};
-    s->eval.kept = &s->kept;
-    s->eval.test_states = tp_state_cache_new(&relay->tap, t->test.examples, t->test.n, TP_CACHE_MEMORY, 1 << 24, NULL);
-    s->eval.uncached = tp_state_cache_new(&relay->tap, t->test.examples, t->test.n, TP_CACHE_NONE, 0, NULL);
-    check_not_null(s->eval.test_states);
-    check_not_null(s->eval.uncached);
-}
-
-static void close_scene(scene *s) {
-    tp_state_cache_free(s->eval.test_states);
-    tp_state_cache_free(s->eval.uncached);
-    tp_kept_free(&s->kept);
-}
-
-static tp_method_result ask(scene *s, const tp_method *method) {
-    tp_method_result result = tp_method_result_new();
-    s->eval.doing = method->title;
-    check_ok(method->run(&s->eval, &result));
-    return result;
-}
 
 static double accuracy(const tp_predictions *p) {
     size_t right = 0;
@@ -272,16 +207,6 @@ static int64_t row_of_shot(const char *shot) {
     return -1;
 }
 
-static char *shots_of(scene *s, const tp_lm *lm, size_t room, int *n) {
-    tp_ids ids = {0};
-    check_ok(tp_shots_encode(&s->eval, lm, room, &ids, n));
-    assert_true(ids.len <= room);
-    assert_int_equal(ids.data[0], tp_tokenizer_bos(lm->tokenizer));
-    char *text = tp_tokenizer_decode(lm->tokenizer, ids.data, ids.len, TP_TOKENS_SKIP_SPECIAL, NULL);
-    tp_ids_free(&ids);
-    return text;
-}
-
 static void shots_are_balanced_rows_of_train(void **state) {
     (void)state;
     scene s;
@@ -321,50 +246,6 @@ static void shots_are_balanced_rows_of_train(void **state) {
     scored(&result);
     tp_method_result_free(&result);
     close_scene(&s);
-}
-
-/* Of free answers any rows of train are shots, but none whose answer goes over lines; and an answer ends with its line.
- */
-static void shots_of_free_answers_are_lines(void **state) {
-    (void)state;
-    tp_task questions = *task;
-    questions.kind = TP_TASK_TEXT;
-    questions.n_labels = 0;
-    tp_dataset *sets[2] = {&questions.train, &questions.test};
-    static const char *const answers[][2] = {{"a lake", NULL}, {"two\nlines", NULL}};
-    for (int k = 0; k < 2; k++) {
-        size_t bytes = sets[k]->n * sizeof *sets[k]->examples;
-        sets[k]->examples = memcpy(tp_alloc(bytes), sets[k]->examples, bytes);
-        for (size_t i = 0; i < sets[k]->n; i++) {
-            sets[k]->examples[i].answers = answers[i % 2];
-            sets[k]->examples[i].label = -1;
-        }
-    }
-    scene s;
-    open_scene(&s, &questions);
-    int n, found = 0;
-    char *text = shots_of(&s, sender, 100000, &n), *rest = text;
-    bool seen[200] = {false};
-    for (char *end; (end = strstr(rest, "\n\n")) != NULL; rest = end + 2, found++) {
-        *end = 0;
-        size_t row = 0;
-        for (; row < questions.train.n; row++) {
-            char wanted[512];
-            snprintf(wanted, sizeof wanted, "Text: %s\nLabel: a lake", questions.train.examples[row].text);
-            if (row % 2 == 0 && strcmp(rest, wanted) == 0 && !seen[row]) break;
-        }
-        if (row == questions.train.n) fail_msg("\"%s\" is no shot", rest);
-        seen[row] = true;
-    }
-    assert_true(*rest == 0 && found == 8 && n == 8);
-    tp_free(text);
-    tp_method_result result = ask(&s, &tp_method_receiver_shots);
-    assert_non_null(strstr(result.setting, "shots of at most 8 fit into 128 tokens"));
-    assert_null(result.readings[TP_READ_SCORE].predictions.labels);
-    assert_int_equal(result.readings[TP_READ_GENERATE].predictions.n, questions.test.n);
-    tp_method_result_free(&result);
-    close_scene(&s);
-    for (int k = 0; k < 2; k++) tp_free(sets[k]->examples);
 }
 
 /* ---- closed form ---- */
@@ -600,7 +481,6 @@ int main(void) {
         cmocka_unit_test(pruning_keeps_what_surprises),
         cmocka_unit_test(relays_write_what_they_say),
         cmocka_unit_test(shots_are_balanced_rows_of_train),
-        cmocka_unit_test(shots_of_free_answers_are_lines),
         cmocka_unit_test(the_ridge_map_points_at_the_answer),
         cmocka_unit_test(probes_come_with_both_prompts),
         cmocka_unit_test(lora_teaches_the_receiver),

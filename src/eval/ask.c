@@ -31,7 +31,7 @@ tp_layout *tp_ask_layout_leaving(const tp_eval *eval, const char *pattern, const
 }
 
 size_t tp_ask_valid_rows(const tp_eval *eval) {
-    size_t most = MOST_VALID_SCORES / (size_t)eval->task->n_labels;
+    size_t labels = (size_t)eval->task->n_labels, most = labels > 0 ? MOST_VALID_SCORES / labels : MOST_VALID;
     if (most > MOST_VALID) most = MOST_VALID;
     return eval->task->valid.n < most ? eval->task->valid.n : most;
 }

@@ -41,6 +41,7 @@ static tp_status run(tp_eval *eval, tp_method_result *result) {
 }
 
 const tp_method tp_method_lora = {.name = "lora",
+                                  .free_answers = true,
                                   .title = "receiver, LoRA",
                                   .group = TP_GROUP_TRAINED,
                                   .needs = TP_NEEDS_RECEIVER | TP_NEEDS_TRAINING,

@@ -99,6 +99,7 @@ static tp_status run(tp_eval *eval, tp_method_result *result) {
 }
 
 const tp_method tp_method_prompt_tuning = {.name = "prompt_tuning",
+                                           .free_answers = true,
                                            .title = "receiver, prompt tuned",
                                            .group = TP_GROUP_TRAINED,
                                            .needs = TP_NEEDS_RECEIVER | TP_NEEDS_TRAINING,

@@ -6,7 +6,9 @@
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/sampler.h"
+#include "train/validate.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { N_VALIDATIONS = 8, USUAL_UPDATES = 1000 };
@@ -59,11 +61,37 @@ static void restore(const tp_params *params, const float *kept) {
 
 /* ---- training ---- */
 
+/* Labels are chosen among. A free answer is right where it is what would be written, as in the bridge's validation. */
+static tp_status judge(tp_tuning *t, double *accuracy, double *loss) {
+    const tp_task *task = t->eval->task;
+    int64_t n = (int64_t)tp_ask_valid_rows(t->eval), right = 0;
+    *loss = 0;
+    if (task->kind != TP_TASK_TEXT) return tp_ask_accuracy(t->eval, &t->asking, &task->valid, (size_t)n, accuracy);
+    tp_tape *tape = tp_tape_new(t->recipe.math);
+    tape->frozen = true;
+    tp_status status = TP_OK;
+    for (int64_t from = 0; from < n && status == TP_OK; from += TP_ASK_BATCH) {
+        int64_t some = n - from < TP_ASK_BATCH ? n - from : TP_ASK_BATCH;
+        const tp_example *rows[TP_ASK_BATCH];
+        for (int64_t i = 0; i < some; i++) rows[i] = &task->valid.examples[from + i];
+        tp_tape_reset(tape);
+        status = tp_judge_rows(&t->relay, tape, t->soft ? t->soft(t, tape, some) : NULL, rows, some, &right, loss);
+    }
+    tp_tape_free(tape);
+    *accuracy = n > 0 ? (double)right / (double)n : 0;
+    *loss = isnan(*loss) ? INFINITY : n > 0 ? *loss / (double)n : 0;
+    return status;
+}
+
+static bool is_better(double accuracy, double loss, double best_accuracy, double best_loss) {
+    return accuracy > best_accuracy || (accuracy == best_accuracy && loss < best_loss);
+}
+
 static tp_status validate(tp_tuning *t) {
-    double accuracy;
-    TP_TRY(tp_ask_accuracy(t->eval, &t->asking, &t->eval->task->valid, tp_ask_valid_rows(t->eval), &accuracy));
-    if (accuracy > t->best_accuracy) {
-        t->best_accuracy = accuracy;
+    double accuracy, loss;
+    TP_TRY(judge(t, &accuracy, &loss));
+    if (is_better(accuracy, loss, t->best_accuracy, t->best_loss)) {
+        t->best_accuracy = accuracy, t->best_loss = loss;
         keep(t->params, t->best);
     }
     return TP_OK;
@@ -94,8 +122,9 @@ static tp_status train(tp_tuning *t, int rate, int start, int64_t steps, int64_t
     const tp_task *task = t->eval->task;
     uint64_t seed = t->eval->seed;
     t->start(t, start, seed);
-    t->best_accuracy = -1;
-    tp_sampler *sampler = tp_sampler_new(task->train.examples, task->train.n, task->n_labels, t->recipe.balanced, seed);
+    t->best_accuracy = -1, t->best_loss = 0;
+    bool balanced = t->recipe.balanced && task->n_labels > 0; /* free answers have no classes */
+    tp_sampler *sampler = tp_sampler_new(task->train.examples, task->train.n, task->n_labels, balanced, seed);
     tp_adamw *adamw = tp_adamw_new(t->params, &(tp_adamw_options){.beta1 = t->recipe.optimiser.beta1,
                                                                   .beta2 = t->recipe.optimiser.beta2,
                                                                   .eps = t->recipe.optimiser.eps,
@@ -115,11 +144,13 @@ static tp_status train(tp_tuning *t, int rate, int start, int64_t steps, int64_t
 
 /* Short trainings: of each rate, then of each other beginning with the best rate. */
 static tp_status sweep(tp_tuning *t, int64_t steps, int *rate, int *start) {
-    double best = -1;
+    double best = -1, loss = 0;
     for (int k = 0; k < t->n_rates + t->n_starts - 1; k++) {
         int r = k < t->n_rates ? k : *rate, s = k < t->n_rates ? 0 : k - t->n_rates + 1;
         TP_TRY(train(t, r, s, steps, 1));
-        if (t->best_accuracy > best) best = t->best_accuracy, *rate = r, *start = s;
+        if (!is_better(t->best_accuracy, t->best_loss, best, loss)) continue;
+        best = t->best_accuracy, loss = t->best_loss;
+        *rate = r, *start = s;
     }
     return TP_OK;
 }
@@ -144,6 +175,7 @@ tp_status tp_tuning_run(tp_tuning *t, tp_method_result *result) {
     if (t->starts) tp_str_appendf(&text, ", begun from %s of %d beginnings", t->starts[start], t->n_starts);
     tp_str_appendf(&text, ", %lld updates each; then %lld updates of batch %d; validation %.1f %%", (long long)trial,
                    (long long)steps, t->recipe.optimiser.batch, 100 * t->best_accuracy);
+    if (eval->task->kind == TP_TASK_TEXT) tp_str_appendf(&text, ", %.2f nats an answer", t->best_loss);
     result->setting = tp_str_take(&text);
     result->chosen = rate + t->n_rates * start;
     return TP_OK;

@@ -31,8 +31,8 @@ struct tp_tuning {
     void *context;
 
     /* kept while it runs */
-    float *best; /* [params->total]: of the best validation */
-    double best_accuracy;
+    float *best;                     /* [params->total]: of the best validation */
+    double best_accuracy, best_loss; /* the latter of free answers, by which equals are told apart; else 0 */
     int64_t n_updates;
 };
 
