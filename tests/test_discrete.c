@@ -184,6 +184,43 @@ static void a_flow_is_taught_with_new_noise_and_only_as_asked(void **state) {
     tp_bridge_free(b);
 }
 
+/* Bytes that a packet takes where nothing is recorded, and the packet, of a diffusion with so many steps and blocks. */
+static size_t peak_of(int steps, int depth, float *packet) {
+    char keys[200];
+    float rows[5 * 20];
+    snprintf(keys, sizeof keys, "{\"kind\": \"diffusion\", \"steps\": %d, \"depth\": %d, \"conditioning\": \"hybrid\"}",
+             steps, depth);
+    tp_bridge *b = make(keys, 20, 28, 3);
+    check_not_null(b);
+    tp_rng rng = tp_rng_stream(9, "rows", 0);
+    tp_rng_fill_normal(&rng, rows, 5 * 20, 1.5);
+    size_t peak = 0;
+    for (int frozen = 1; frozen >= 0; frozen--) { /* recorded or not, it is the same packet */
+        tp_tape *tape = tp_tape_new(TP_MATH_F32);
+        tape->frozen = frozen;
+        const tp_var *soft = tp_bridge_forward(tape, b, tp_var_wrap(tape, rows, 5, 20), offsets, 2);
+        size_t bytes = (size_t)(soft->rows * soft->cols) * sizeof(float);
+        if (frozen) {
+            peak = tp_arena_peak(tape->arena);
+            memcpy(packet, soft->data, bytes);
+        } else {
+            assert_memory_equal(packet, soft->data, bytes);
+        }
+        tp_tape_free(tape);
+    }
+    tp_bridge_free(b);
+    return peak;
+}
+
+/* A sampler's steps and blocks follow each other in the same memory. */
+static void a_packet_takes_the_memory_of_one_step(void **state) {
+    (void)state;
+    static float packet[TOKENS * 28 * 4];
+    size_t one = peak_of(1, 2, packet), many = peak_of(40, 2, packet), deep = peak_of(40, 4, packet);
+    if (many > one + one / 10) fail_msg("one step takes %zu bytes, 40 take %zu", one, many);
+    if (deep > 2 * one) fail_msg("two blocks take %zu bytes, four %zu", one, deep);
+}
+
 /* Hidden states of some sequences, the same each time. */
 static void fill(float *rows, int64_t n) {
     tp_rng rng = tp_rng_stream(9, "rows", 0);
@@ -370,6 +407,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(families_agree_with_pytorch_in_values_codes_and_all_gradients),
         cmocka_unit_test(the_reference_saw_the_products_noise),
+        cmocka_unit_test(a_packet_takes_the_memory_of_one_step),
         cmocka_unit_test(a_flow_is_taught_with_new_noise_and_only_as_asked),
         cmocka_unit_test(codes_decode_to_the_same_bits_and_training_sends_what_inference_does),
         cmocka_unit_test(the_nearest_code_is_chosen),

@@ -32,6 +32,15 @@ tp_var *tp_var_new(tp_tape *tape, int64_t rows, int64_t cols) {
     return tp_var_wrap(tape, tp_arena_alloc(tape->arena, (size_t)(rows * cols) * sizeof(float)), rows, cols);
 }
 
+tp_var *tp_tape_keep(tp_tape *tape, tp_arena_mark mark, tp_var *kept, tp_var *var) {
+    if (kept == NULL) return var;
+    memcpy(kept->data, var->data, (size_t)(var->rows * var->cols) * sizeof(float));
+    kept->rows = var->rows;
+    kept->cols = var->cols;
+    tp_arena_release(tape->arena, mark);
+    return kept;
+}
+
 tp_var *tp_var_leaf(tp_tape *tape, const float *data, int64_t rows, int64_t cols) {
     tp_var *var = tp_var_new(tape, rows, cols);
     size_t bytes = (size_t)(rows * cols) * sizeof(float);

@@ -53,6 +53,11 @@ float *tp_var_grad(tp_tape *tape, tp_var *var);
 /* The same, not zeroed: *fresh tells that it holds nothing yet, so that the caller has to write all of it. */
 float *tp_var_grad_fresh(tp_tape *tape, tp_var *var, bool *fresh);
 
+/* Where nothing will be asked of inner values again (the tape is frozen), their memory serves what comes next: copies
+ * var into `kept`, a var made before the mark and at least as large, gives back what was taken since, and returns
+ * `kept`. With kept NULL (the tape records) it returns var. */
+tp_var *tp_tape_keep(tp_tape *tape, tp_arena_mark mark, tp_var *kept, tp_var *var);
+
 /* ---- for ops ---- */
 
 typedef void (*tp_backward_fn)(tp_tape *tape, tp_node *node);

@@ -137,9 +137,11 @@ static tp_var *velocity(tp_tape *tape, const source *s, tp_var *x, const float *
     c = tp_dit_silu(tape, c);
     tp_var *h = tp_add(tape, tp_nn_linear_apply(tape, &p->token_proj, x), tp_repeat_queries(tape, &p->positions, n));
     tp_dit_rows rows = s->rows;
+    tp_var *kept = tape->frozen ? tp_var_new(tape, h->rows, h->cols) : NULL;
     for (int i = 0; i < s->recipe->depth; i++) {
+        tp_arena_mark mark = tp_arena_get_mark(tape->arena);
         rows.memory = s->memory ? &s->memory[i] : NULL;
-        h = tp_dit_block_apply(tape, &p->blocks[i], s->recipe->dropout, h, c, &rows);
+        h = tp_tape_keep(tape, mark, kept, tp_dit_block_apply(tape, &p->blocks[i], s->recipe->dropout, h, c, &rows));
     }
     h = tp_dit_modulate(tape, h, tp_nn_linear_apply(tape, &p->final_modulation, c), 0, &rows);
     return tp_nn_linear_apply(tape, &p->output_proj, h);
@@ -155,9 +157,12 @@ static tp_var *sample(tp_tape *tape, const tp_bridge *bridge, const source *s) {
     for (int64_t i = 1; i < n; i++) memcpy(x->data + i * each, x->data, (size_t)each * sizeof(float));
     float *times = tp_arena_alloc(tape->arena, (size_t)(n + 1) * sizeof *times);
     int steps = bridge->recipe.steps;
+    tp_var *kept = tape->frozen ? x : NULL;
     for (int k = 0; k < steps; k++) {
+        tp_arena_mark mark = tp_arena_get_mark(tape->arena);
         for (int64_t i = 0; i < n; i++) times[i] = (float)k / (float)steps;
-        x = tp_add(tape, x, tp_scale(tape, velocity(tape, s, x, times), 1.0f / (float)steps));
+        tp_var *moved = tp_add(tape, x, tp_scale(tape, velocity(tape, s, x, times), 1.0f / (float)steps));
+        x = tp_tape_keep(tape, mark, kept, moved);
     }
     return x;
 }

@@ -268,16 +268,11 @@ tp_var *tp_lm_blocks(tp_tape *tape, const tp_lm *lm, tp_var *x, const tp_batch *
         wanted = all;
     if (to > from && from == 0 && lm->config.positions == TP_POSITION_LEARNED)
         x = tp_add(tape, x, tp_embedding(tape, &lm->positions, all.positions, x->rows));
-    /* Where nothing will be asked of a layer's inner values again, their memory serves the next layer. */
     tp_var *kept = tape->frozen && to > from ? tp_var_new(tape, x->rows, x->cols) : NULL;
     for (int l = from; l < to; l++) {
         tp_arena_mark mark = tp_arena_get_mark(tape->arena);
         x = block(tape, lm, l, x, batch, &all, l + 1 < to ? &all : &wanted, &between);
-        if (kept == NULL) continue;
-        memcpy(kept->data, x->data, (size_t)(x->rows * x->cols) * sizeof(float));
-        kept->rows = x->rows;
-        tp_arena_release(tape->arena, mark);
-        x = kept;
+        x = tp_tape_keep(tape, mark, kept, x);
     }
     if (batch->cache)
         tp_kv_cache_advance(batch->cache, batch->injected ? longer_offsets(tape, batch, 0) : batch->offsets,
