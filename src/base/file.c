@@ -51,6 +51,20 @@ void tp_unmap_file(tp_mapping *mapping) {
     *mapping = (tp_mapping){0};
 }
 
+/* Advice is for whole pages. */
+static void advise(const void *part, size_t size, int advice) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)part / page * page;
+    if (size > 0) madvise((void *)from, (uintptr_t)part + size - from, advice);
+}
+
+void tp_map_sparsely(const void *part, size_t size, bool sparsely) {
+    advise(part, size, sparsely ? MADV_RANDOM : MADV_NORMAL);
+}
+
+void tp_fetch_mapped(const void *part, size_t size) {
+    advise(part, size, MADV_WILLNEED);
+}
+
 tp_status tp_lock_mapping(const tp_mapping *mapping, const char *path) {
     if (mapping->size == 0 || mlock(mapping->data, mapping->size) == 0) return TP_OK;
     return tp_fail(TP_ERR_MEMORY, "cannot keep the %zu bytes of %s in memory (%s): see ulimit -l", mapping->size, path,

@@ -20,6 +20,13 @@ typedef struct tp_mapping {
 
 tp_status tp_map_file(const char *path, tp_mapping *out);
 void tp_unmap_file(tp_mapping *mapping);
+
+/* Whether a part of a mapped file is read here and there. Then of what is touched only that is read, where the system
+ * would else read on (up to megabytes); tp_fetch_mapped begins to read what will be touched, without waiting. Wishes:
+ * nothing fails. */
+void tp_map_sparsely(const void *part, size_t size, bool sparsely);
+void tp_fetch_mapped(const void *part, size_t size);
+
 tp_status tp_lock_mapping(const tp_mapping *mapping, const char *path); /* keeps all of it in memory (mlock) */
 
 /* The whole file (plain, or gzip if it starts so) in memory with a zero byte behind it; free with tp_free. `limit`

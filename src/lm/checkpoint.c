@@ -249,18 +249,39 @@ const tp_st_tensor *tp_checkpoint_weight(const tp_checkpoint *c, const char *nam
 
 /* ---- the fingerprint ---- */
 
-static void hash_sampled(const tp_st_tensor *t, tp_hash *h) {
-    const unsigned char *bytes = t->data;
-    for (size_t i = 0; i < HASH_PIECES; i++) {
-        /* piece i begins at i/15 of the last place where one can begin, computed without overflow */
-        size_t last = t->n_bytes - HASH_PIECE, steps = HASH_PIECES - 1;
-        tp_hash_add(h, bytes + (last / steps * i + last % steps * i / steps), HASH_PIECE);
+/* Of large models' large tensors samples are hashed: pieces of a page's length. */
+static bool is_sampled(const tp_st_tensor *t, bool large) {
+    return large && t->n_bytes > HASH_WHOLE_TENSOR;
+}
+
+/* Piece i begins at i/15 of the last place where one can begin, computed without overflow. */
+static const unsigned char *sample(const tp_st_tensor *t, size_t i) {
+    size_t last = t->n_bytes - HASH_PIECE, steps = HASH_PIECES - 1;
+    return (const unsigned char *)t->data + (last / steps * i + last % steps * i / steps);
+}
+
+/* Behind thousands of samples the system would read most of the file, going on where each ends; and one by one the disk
+ * would be waited for thousands of times. */
+static void begin_reading(const tp_checkpoint *c) {
+    for (size_t i = 0; i < c->n_tensors; i++) {
+        const tp_st_tensor *t = c->tensors[i];
+        tp_map_sparsely(t->data, t->n_bytes, true);
+        if (!is_sampled(t, true)) tp_fetch_mapped(t->data, t->n_bytes);
+        for (size_t k = 0; is_sampled(t, true) && k < HASH_PIECES; k++) tp_fetch_mapped(sample(t, k), HASH_PIECE);
     }
+}
+
+static void hash_numbers(const tp_st_tensor *t, bool large, tp_hash *h) {
+    if (!is_sampled(t, large)) tp_hash_add(h, t->data, t->n_bytes);
+    for (size_t k = 0; is_sampled(t, large) && k < HASH_PIECES; k++) tp_hash_add(h, sample(t, k), HASH_PIECE);
+    if (large) tp_map_sparsely(t->data, t->n_bytes, false);
 }
 
 void tp_checkpoint_hash(const tp_checkpoint *c, tp_hash *h) {
     size_t total = 0;
     for (size_t i = 0; i < c->n_tensors; i++) total += c->tensors[i]->n_bytes;
+    bool large = total > HASH_WHOLE_MODEL;
+    if (large) begin_reading(c);
     for (size_t i = 0; i < c->n_tensors; i++) {
         const tp_st_tensor *t = c->tensors[i];
         tp_hash_add_text(h, t->name);
@@ -268,10 +289,7 @@ void tp_checkpoint_hash(const tp_checkpoint *c, tp_hash *h) {
         int64_t numbers[TP_ST_MAX_DIMS + 2] = {t->n_dims, (int64_t)t->n_bytes};
         memcpy(numbers + 2, t->shape, sizeof t->shape);
         tp_hash_add(h, numbers, sizeof numbers);
-        if (total <= HASH_WHOLE_MODEL || t->n_bytes <= HASH_WHOLE_TENSOR)
-            tp_hash_add(h, t->data, t->n_bytes);
-        else
-            hash_sampled(t, h);
+        hash_numbers(t, large, h);
     }
 }
 
