@@ -10,15 +10,16 @@
  * and the share's range.
  *
  *     build/bench_decode MODEL [tokens per round, 8] [rounds, 7] */
+#include "median.h"
 #include "memory.h"
 
 #include "lm/decoder.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { ROUNDS = 40 };
 
@@ -115,16 +116,6 @@ static tp_status count_bytes(void *context, tp_weight *w, const char *name, int6
     return TP_OK;
 }
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int n) {
-    qsort(values, (size_t)n, sizeof *values, ascending);
-    return values[n / 2];
-}
-
 static int measure_model(const char *path, int tokens, int rounds) {
     tp_lm *lm = tp_lm_load(path, false);
     what_is_read read = {.lm = lm};
@@ -142,9 +133,8 @@ static int measure_model(const char *path, int tokens, int rounds) {
         share[i] = 100e-9 * read.bytes * rate[i] / memory[i];
     }
     double middle = median(share, rounds); /* sorts: its range lies at the ends */
-    printf("%s: %d threads, %d rounds of %d tokens: %.2f tokens/s of %.2f GB each, %.1f GB/s; a plain loop reads %.1f "
-           "GB/s; "
-           "share %.0f %% (%.0f to %.0f)\n",
+    printf("%s: %d threads, %d rounds of %d tokens: %.2f tokens/s of %.2f GB each, %.1f GB/s; "
+           "a plain loop reads %.1f GB/s; share %.0f %% (%.0f to %.0f)\n",
            path, omp_get_max_threads(), rounds, tokens, median(rate, rounds), read.bytes * 1e-9,
            read.bytes * 1e-9 * median(rate, rounds), median(memory, rounds), middle, share[0], share[rounds - 1]);
     tp_tape_free(tape);
@@ -154,7 +144,7 @@ static int measure_model(const char *path, int tokens, int rounds) {
 }
 
 int main(int argc, char **argv) {
-    bool model = argc > 1 && !isdigit((unsigned char)argv[1][0]);
+    bool model = argc > 1 && argv[1][strspn(argv[1], "0123456789")]; /* not a number: "8b.gguf" begins with one */
     int at = model ? 2 : 1, tokens = argc > at ? atoi(argv[at]) : 8, rounds = argc > at + 1 ? atoi(argv[at + 1]) : 7;
     if (tokens < 1 || rounds < 1)
         return fprintf(stderr, "usage: bench_decode [MODEL] [tokens per round] [rounds]\n"), 2;

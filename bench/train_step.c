@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "bridge/bridge.h"
 #include "lm/decoder.h"
+#include "median.h"
 #include "tensor/kernels.h"
 #include "train/optimizer.h"
 
@@ -23,16 +24,6 @@ enum { ROWS_EACH = SOFT_TOKENS + ANSWER_TOKENS - 1 };
 typedef enum { BRIDGE, RECEIVER, LOSS, RECEIVER_BACK, BRIDGE_BACK, OPTIMISER, N_PHASES } phase;
 static const char *const phase_names[N_PHASES] = {"bridge forward",    "receiver forward", "head and loss",
                                                   "receiver backward", "bridge backward",  "optimiser"};
-
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int n) {
-    qsort(values, (size_t)n, sizeof *values, compare);
-    return values[n / 2];
-}
 
 /* GFLOP/s of a product of 512 rows with a square frozen weight, in this math. The weight is of the type that the math
  * multiplies, and small enough to be held in the library's own order (tensor/matmul.c): nothing but the product is in

@@ -11,7 +11,6 @@
 #include "eval/texts.h"
 
 #include <math.h>
-#include <omp.h>
 
 static double accuracy(const tp_predictions *p) {
     size_t right = 0;
