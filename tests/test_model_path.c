@@ -92,8 +92,8 @@ static void what_is_not_there_gets_the_command(void **state) {
 static void what_is_no_name_stays_a_path(void **state) {
     (void)state;
     static const char *const paths[] = {
-        "/no/where", "./nowhere", "a/b/c",     "no where",         "../x",        "a/..b", "a/",
-        "/",         "",          "org/name@", "org/name@../../x", "org/.hidden", "a..b/c"};
+        "/no/where", "./nowhere",        "a/b/c",       "no where", "../x",       "a/..b",         "a/", "/", "",
+        "org/name@", "org/name@../../x", "org/.hidden", "a..b/c",   "model.gguf", "models/8b.gguf"};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) means(paths[i], paths[i]);
 }
 

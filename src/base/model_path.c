@@ -138,7 +138,8 @@ char *tp_model_path(const char *model) {
     if (tp_path_exists(model)) return enter_folder(tp_strdup(model));
     size_t n = strcspn(model, "@");
     const char *revision = model[n] == '@' ? model + n + 1 : NULL;
-    char *name = folder_name(model, n);
+    bool file = n > 5 && strncmp(model + n - 5, ".gguf", 5) == 0; /* a file that is not there, no name on the Hub */
+    char *name = file ? NULL : folder_name(model, n);
     if (name == NULL || (revision && !is_revision(revision))) {
         tp_free(name);
         return tp_strdup(model);
